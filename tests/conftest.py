@@ -1,0 +1,21 @@
+"""What all tests share: the real data's folder, and Hypothesis without a clock."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of the published data sets; the test is skipped, by name, where it is not given."""
+    named = os.environ.get("DUCHENNE_DATA", "")
+    if not named or not Path(named).is_dir():
+        pytest.skip("real data: set DUCHENNE_DATA to a folder with the publishers' layouts")
+    return Path(named)
