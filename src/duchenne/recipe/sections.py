@@ -1,0 +1,210 @@
+"""The typed sections of a recipe: frozen values with checked ranges.
+
+They are the lowest room, so that any room may take one as an explicit argument (``Optimizer(name="adam", lr=1e-3)``);
+only the whole `Recipe` stays above `build`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+# A probability, a non-negative and a positive finite number.
+Share = Annotated[float, Field(ge=0, le=1)]
+NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Data(Section):
+    """Which data set, with which options of its loader.
+
+    Attributes:
+        name: A name in `duchenne.datasets.DATASETS`.
+        outputs: The outputs to learn, in order; empty: all that the set has.
+        options: Passed to the data set's loader as they are (for example which part is test).
+    """
+
+    name: str
+    outputs: tuple[str, ...] = ()
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
+class PreprocessSection(Section):
+    """Fields of `duchenne.transforms.Preprocess` (see there)."""
+
+    size: tuple[Count, Count] = (48, 48)
+    channels: Literal[1, 3] = 1
+    mean: tuple[float, ...] = (0.0,)
+    std: tuple[Positive, ...] = (1.0,)
+    per_image: bool = False
+
+
+class AugmentSection(Section):
+    """Fields of `duchenne.transforms.Augment` (see there); all off by default."""
+
+    flip: Share = 0.0
+    shift: Share = 0.0
+    rotate: Annotated[float, Field(ge=0, le=180)] = 0.0
+    scale: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    brightness: Share = 0.0
+    contrast: Share = 0.0
+    erase: Share = 0.0
+
+
+class Balance(Section):
+    """How unequal classes are met, on the training part only.
+
+    Attributes:
+        output: The output whose classes are balanced; "" means the first single-label one.
+        class_weights: "balanced" weighs each sample by n / (num_classes * its class's count).
+        oversample: "largest" repeats samples until each class is as large as the largest one; a number, until it
+            has that many; None, not at all.
+    """
+
+    output: str = ""
+    class_weights: Literal["none", "balanced"] = "none"
+    oversample: Literal["largest"] | Count | None = None
+
+
+class LearnerSection(Section):
+    """Which learner, and which architecture inside it.
+
+    Attributes:
+        name: A name in `duchenne.learners.LEARNERS`.
+        model: A name in `duchenne.models.MODELS` (torch learners).
+        args: Arguments of the model's constructor.
+    """
+
+    name: str = "torch"
+    model: str = ""
+    args: dict[str, Any] = Field(default_factory=dict)
+
+
+class Optimizer(Section):
+    """Optimiser and its constants.
+
+    Attributes:
+        name: "sgd" (with `momentum`, `nesterov`), "adam" or "adamw".
+        lr: Initial learning rate.
+        weight_decay: The optimiser's own decay (decoupled for "adamw").
+        eps: Adam's epsilon (torch's default is 1e-8, Keras' 1e-7).
+    """
+
+    name: Literal["sgd", "adam", "adamw"] = "adam"
+    lr: Positive = 1e-3
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    nesterov: bool = False
+    weight_decay: NonNegative = 0.0
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    eps: Positive = 1e-8
+
+    @model_validator(mode="after")
+    def _nesterov_needs_momentum(self) -> Optimizer:
+        if self.nesterov and self.momentum == 0:
+            raise ValueError("nesterov needs momentum above 0")
+        return self
+
+
+class Schedule(Section):
+    """Learning rate over time, as a factor on `Optimizer.lr`; t counts updates, e counts epochs, from 0.
+
+    Attributes:
+        name: "constant"; "epoch_decay": factor = rate ** e (wright2019, kontogouris2018);
+            "exponential": rate ** (t / every), whole steps only if `staircase` (friv2024: 0.98 every 1,000);
+            "inverse_time": 1 / (1 + rate * t); "cosine": half a cosine to `floor`;
+            "one_cycle": linear warm-up over `warmup` of all updates, then half a cosine to `floor`.
+        warmup: Share of all updates that rise linearly from 0 ("cosine", "one_cycle").
+        floor: Last factor of "cosine" and "one_cycle".
+    """
+
+    name: Literal["constant", "epoch_decay", "exponential", "inverse_time", "cosine", "one_cycle"] = "constant"
+    rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
+    every: Count = 1000
+    staircase: bool = False
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    floor: Share = 0.0
+
+
+class Loss(Section):
+    """What is minimised: the weighted sum over outputs of their mean loss, plus penalties on weights.
+
+    Attributes:
+        weights: Output name -> weight in the sum; an output not named weighs 1.
+        label_smoothing: Share of the target spread evenly over all classes (single-label outputs).
+        l1: Adds l1 * sum |w| over weight matrices and kernels (not biases, not norms).
+        l2: Adds l2 / 2 * sum w^2 over the same weights (the reports' L2).
+    """
+
+    weights: dict[str, NonNegative] = Field(default_factory=dict)
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    l1: NonNegative = 0.0
+    l2: NonNegative = 0.0
+
+
+class Stop(Section):
+    """When to stop, and which epoch is the best one; both look at validation only.
+
+    Attributes:
+        monitor: A key of the history row, "val_loss" or "val_<output>_<metric>"; "" means the accuracy of the first
+            single-label output.
+        patience: Epochs without improvement before stopping; None: train all epochs.
+        min_delta: What counts as an improvement.
+    """
+
+    monitor: str = ""
+    patience: Count | None = None
+    min_delta: NonNegative = 0.0
+
+
+class Train(Section):
+    """The training itself.
+
+    Attributes:
+        epochs: Passes over the training part.
+        batch_size: Samples per update, over all processes together; the last batch may be smaller.
+        seed: Of initial weights, order, dropout and augmentation.
+        ema: Decay per update of an exponential moving average of the weights, which is then what is validated and
+            kept; 0: off.
+        precision: Lightning Fabric's name: "32-true", "bf16-mixed" or "16-mixed".
+    """
+
+    epochs: Count = 10
+    batch_size: Count = 128
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+
+
+class Evaluate(Section):
+    """How predictions are made when a run is evaluated.
+
+    Attributes:
+        splits: Which splits are evaluated.
+        views: "single": the image as it is; "flip": mean probabilities of it and its mirror image; "ten-crop": mean
+            over four corners, the centre and their mirror images, each crop 7/8 of the side.
+    """
+
+    splits: tuple[Literal["train", "val", "test"], ...] = ("val", "test")
+    views: Literal["single", "flip", "ten-crop"] = "single"
+
+
+class Expect(Section):
+    """What the source claims, for the results page. Figures are shares in [0, 1] or losses, as printed there.
+
+    Attributes:
+        train, val, test: Figure name -> claimed value ("accuracy", "loss", "macro_f1", "f1.happy", ...).
+        notes: What the source leaves open or gets wrong, and what was chosen here.
+    """
+
+    train: dict[str, float] = Field(default_factory=dict)
+    val: dict[str, float] = Field(default_factory=dict)
+    test: dict[str, float] = Field(default_factory=dict)
+    notes: tuple[str, ...] = ()
