@@ -1,1 +1,69 @@
+"""Data sets by name: one publisher's layout a file. To add one: its file, and its line in `DATASETS`."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError, did_you_mean
+from .faceset import SPLITS, FaceSet
+
+__all__ = ["DATASETS", "SPLITS", "FaceSet", "load"]
+
+Loader = Callable[..., FaceSet]
+
+
+def _fer2013(root: Path | None, **options: Any) -> FaceSet:
+    from .fer2013 import LAYOUT, load_fer2013
+
+    return load_fer2013(_needed("fer2013", root, LAYOUT), **options)
+
+
+def _folder(root: Path | None, **options: Any) -> FaceSet:
+    from .folder import LAYOUT, load_folder
+
+    path = options.pop("path", None)
+    if path is not None and not Path(path).is_absolute() and root is not None:
+        path = root / path
+    return load_folder(_needed("folder", path or root, LAYOUT), **options)
+
+
+def _synthetic(root: Path | None, **options: Any) -> FaceSet:
+    from .synthetic import load_synthetic
+
+    return load_synthetic(**options)
+
+
+# Name -> function of the data folder and the loader's own options.
+DATASETS: dict[str, Loader] = {
+    "fer2013": _fer2013,
+    "folder": _folder,
+    "synthetic": _synthetic,
+}
+
+
+def load(name: str, root: Path | None = None, **options: Any) -> FaceSet:
+    """Load a data set by name.
+
+    Args:
+        name: A key of `DATASETS`.
+        root: The data folder with the publishers' layouts ($DUCHENNE_DATA); "synthetic" needs none. For "folder",
+            the option ``path`` names the folder (relative to root), else root is the folder.
+        options: The loader's own keyword arguments.
+
+    Raises:
+        DataError: Unknown name or option, or the data are missing or broken.
+    """
+    if name not in DATASETS:
+        raise DataError(f"there is no data set '{name}'", did_you_mean(name, DATASETS))
+    return DATASETS[name](None if root is None else Path(root), **options)
+
+
+def _needed(name: str, root: str | Path | None, layout: str) -> Path:
+    if root is None:
+        raise DataError(f"data set '{name}' needs a data folder, and none was named", layout)
+    path = Path(root)
+    if not path.is_dir():
+        raise DataError(f"the data folder {path} does not exist", layout)
+    return path

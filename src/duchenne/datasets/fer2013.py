@@ -1,0 +1,216 @@
+"""FER2013 as published: the CSV, or the Kaggle folder tree; with FER+ votes on request.
+
+Source: Goodfellow et al. 2013, "Challenges in representation learning: a report on three machine learning contests".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import DataError, did_you_mean
+from ..labels import FER2013_EMOTIONS, FERPLUS_EMOTIONS, Output
+from .cache import cached_arrays
+from .faceset import SPLITS, FaceSet
+from .fer2013_csv import SIDE, USAGES, read_fer2013_csv
+from .ferplus import Votes, ferplus_targets, read_ferplus_csv
+from .splits import partition
+
+Array = npt.NDArray[Any]
+Labels = Literal["fer2013", "ferplus", "both"]
+
+CSV_NAMES = ("fer2013.csv", "icml_face_data.csv", "train.csv")
+PART_SIZES = (28_709, 3_589, 3_589)  # Training, PublicTest, PrivateTest, in the CSV's order
+MERGED_TEST = "test (PublicTest + PrivateTest merged)"
+ALL = "all"
+DEFAULT_SPLIT: Mapping[str, str | float] = {"train": "Training", "val": "PublicTest", "test": "PrivateTest"}
+TREE_SPLIT: Mapping[str, str | float] = {"train": "Training", "val": 0.1, "test": MERGED_TEST}
+LAYOUT = """\
+FER2013 is the Kaggle competition "Challenges in Representation Learning: Facial Expression Recognition" (its terms
+  allow research). Lay it out as one of
+    DATA/fer2013/fer2013.csv                      (columns emotion,pixels,Usage; icml_face_data.csv, train.csv too)
+    DATA/fer2013/train/angry/*.png, test/angry/*  (the Kaggle folder tree)
+    DATA/fer2013/fer2013new.csv                   (FER+ votes, only for labels = "ferplus" or "both")
+  and name DATA with --data or $DUCHENNE_DATA."""
+
+
+def load_fer2013(
+    root: Path,
+    *,
+    split: Mapping[str, str | float] | None = None,
+    labels: Labels = "fer2013",
+    votes: Votes = "majority",
+    seed: int = 0,
+    cache_dir: Path | None = None,
+) -> FaceSet:
+    """Load FER2013: 35,887 grey faces of 48x48 with 7 emotions.
+
+    Args:
+        root: The data folder (holding ``fer2013/``), or the ``fer2013`` folder itself.
+        split: "train", "val" and "test", each a part's published name ("Training", "PublicTest", "PrivateTest"),
+            or, for val and test, a share of the train part to cut from it (seeded, stratified by class). Default: by the
+            published names; for the folder tree, whose test parts are merged, a tenth of Training is val.
+        labels: "fer2013": output ``emotion`` of 7 classes. "ferplus": output ``emotion`` of 8 classes from the
+            FER+ votes. "both": outputs ``emotion`` (7) and ``ferplus`` (8). Faces that FER+ drops get split "".
+        votes: How FER+ votes become targets, see `ferplus_targets`.
+        seed: Of the cut shares.
+        cache_dir: See `cache.cache_root`.
+
+    Returns:
+        Ids are ``fer0000000`` and so on by row in the CSV (as in FER+), or the path within the folder tree.
+
+    Raises:
+        DataError: The data are missing (says how to get them) or broken (says where).
+    """
+    if labels not in ("fer2013", "ferplus", "both"):
+        raise DataError(
+            f"fer2013 has no labels '{labels}'", did_you_mean(labels, ("fer2013", "ferplus", "both"))
+        )
+    folder = _find(Path(root))
+    csv = next((folder / name for name in CSV_NAMES if (folder / name).is_file()), None)
+    if csv is None:
+        from .fer2013_tree import load_tree  # needs image decoding, which the CSV does not
+
+        if labels != "fer2013":
+            raise DataError("FER+ votes go by the rows of fer2013.csv, which the folder tree lacks", LAYOUT)
+        pixels, emotion, part, ids, notes = load_tree(folder, MERGED_TEST, cache_dir)
+        split = TREE_SPLIT if split is None else split
+    else:
+        pixels, emotion, part, ids, notes = _load_csv(csv, cache_dir)
+        split = DEFAULT_SPLIT if split is None else split
+    outputs = [Output("emotion", "single", FER2013_EMOTIONS)]
+    targets: dict[str, Array] = {"emotion": emotion}
+    masks: dict[str, Array] = {}
+    keep = np.ones(len(ids), dtype=bool)
+    if labels != "fer2013":
+        assert csv is not None
+        name = "emotion" if labels == "ferplus" else "ferplus"
+        output, target, keep, more = _load_votes(folder, csv, part, votes, name, cache_dir)
+        outputs = [output] if labels == "ferplus" else [*outputs, output]
+        targets = {name: target} if labels == "ferplus" else {**targets, name: target}
+        if output.kind == "multi":
+            masks = {name: np.repeat(keep[:, None], output.num_classes, axis=1)}
+        notes += more
+    return FaceSet(
+        name="fer2013",
+        images=pixels,
+        ids=ids,
+        outputs=tuple(outputs),
+        targets=targets,
+        split=assign_split(part, emotion, keep, split, seed),
+        part=part,
+        rows=np.arange(len(ids)),
+        masks=masks,
+        notes=notes,
+    )
+
+
+def assign_split(
+    part: Array, emotion: Array, keep: Array, split: Mapping[str, str | float], seed: int
+) -> Array:
+    """Name each row's split by its publisher's part, then cut the shares from train.
+
+    Raises:
+        DataError: An unknown split or part, one part named twice, or shares that leave no train.
+    """
+    parts = list(dict.fromkeys(part.tolist()))
+    result = np.full(len(part), "", dtype="<U5")
+    shares: dict[str, float] = {}
+    for name, value in split.items():
+        if name not in SPLITS:
+            raise DataError(f"there is no split '{name}'", did_you_mean(name, SPLITS))
+        if not isinstance(value, str):
+            shares[name] = float(value)
+            continue
+        if value not in parts:
+            raise _unknown_part(value, parts)
+        chosen = part == value
+        if (result[chosen] != "").any():
+            raise DataError(f"part '{value}' stands for two splits", "give each split a part of its own")
+        result[chosen] = name
+    result[~keep] = ""
+    if "train" in shares or ("train" not in split and shares):
+        raise DataError("split 'train' must name a publisher's part", f"parts here: {', '.join(parts)}")
+    if shares:
+        rows = np.flatnonzero(result == "train")
+        bad = [v for v in shares.values() if not 0 < v < 1]
+        if bad or sum(shares.values()) >= 1:
+            raise DataError(f"shares {shares} cut from train must be above 0 and leave some of it")
+        rest = {"train": 1.0 - sum(shares.values())}
+        result[rows] = partition(emotion[rows], {**rest, **shares}, seed)
+    return result
+
+
+def _unknown_part(value: str, parts: list[str]) -> DataError:
+    if MERGED_TEST in parts and value in USAGES:
+        return DataError(
+            f"the folder tree has no {value}: Kaggle merged PublicTest and PrivateTest into its 'test' folder",
+            f"use fer2013.csv, or split test = '{MERGED_TEST}' and val = a share such as 0.1",
+        )
+    if parts == [ALL] and value in USAGES:
+        return DataError(
+            f"this CSV has no Usage column and not the published 35,887 rows, so it has no part {value}",
+            "use split train = 'all' with val and test as shares such as 0.1",
+        )
+    return DataError(f"fer2013 has no part '{value}' here", did_you_mean(value, parts))
+
+
+def _find(root: Path) -> Path:
+    for folder in (root / "fer2013", root):
+        if any((folder / n).is_file() for n in CSV_NAMES) or (folder / "train").is_dir():
+            return folder
+    missing = root if not root.is_dir() else root / "fer2013"
+    raise DataError(f"FER2013 is not in {root}: no {missing} with its files", LAYOUT)
+
+
+def _load_csv(csv: Path, cache_dir: Path | None) -> tuple[Array, Array, Array, Array, tuple[str, ...]]:
+    cached = cached_arrays("fer2013", [csv], lambda: read_fer2013_csv(csv), cache_dir=cache_dir)
+    arrays = cached.arrays
+    n = len(arrays["emotion"])
+    notes = [cached.note] if cached.note else []
+    if len(arrays["usage"]):
+        part = np.array(USAGES)[np.asarray(arrays["usage"])]
+        sizes = tuple(np.bincount(arrays["usage"], minlength=len(USAGES)).tolist())
+        if sizes != PART_SIZES:
+            notes.append(f"{csv.name} holds {sizes} faces a part, not the published {PART_SIZES}.")
+    elif n == sum(PART_SIZES):
+        part = np.repeat(np.array(USAGES), PART_SIZES)
+        notes.append(f"{csv.name} has no Usage column: parts were taken from the published order and sizes.")
+    else:
+        part = np.full(n, ALL)
+        notes.append(
+            f"{csv.name} has no Usage column and {n:,} rows: its parts are unknown, all is one part."
+        )
+    ids = np.char.mod("fer%07d", np.arange(n))
+    return arrays["pixels"], np.asarray(arrays["emotion"], dtype=np.int64), part, ids, tuple(notes)
+
+
+def _load_votes(
+    folder: Path, csv: Path, part: Array, mode: Votes, name: str, cache_dir: Path | None
+) -> tuple[Output, Array, Array, tuple[str, ...]]:
+    path = folder / "fer2013new.csv"
+    if not path.is_file():
+        raise DataError(f"the FER+ votes {path} are missing (MIT, repository FERPlus by microsoft)", LAYOUT)
+    arrays = cached_arrays("ferplus", [path], lambda: read_ferplus_csv(path), cache_dir=cache_dir).arrays
+    if len(arrays["votes"]) != len(part):
+        raise DataError(
+            f"{path} has {len(arrays['votes']):,} rows and {csv} has {len(part):,}: they go row by row",
+            "use the published files, both complete and in their order",
+        )
+    if ALL not in part and (np.array(USAGES)[np.asarray(arrays["usage"])] != part).any():
+        raise DataError(f"{path} and {csv} disagree on Usage", "use the published files in their order")
+    target, keep = ferplus_targets(np.asarray(arrays["votes"]), mode)
+    output = Output(name, "multi" if mode == "multi-target" else "single", FERPLUS_EMOTIONS)
+    counts = ", ".join(f"{int((~keep & (part == p)).sum()):,} in {p}" for p in dict.fromkeys(part.tolist()))
+    note = f"FER+ '{mode}': {int((~keep).sum()):,} faces dropped as unknown, not a face or without agreement ({counts})."
+    return output, target, keep, (note,)
+
+
+def check_side(shape: tuple[int, ...], path: Path) -> None:
+    """Raise DataError unless the image is grey or colour of FER2013's 48x48."""
+    if shape[:2] != (SIDE, SIDE):
+        raise DataError(f"{path} is {shape[1]}x{shape[0]}, not 48x48 as FER2013's faces are")

@@ -1,0 +1,123 @@
+"""Splits and folds: pure functions from arrays to arrays, seeded, stratified by class or disjoint by subject."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import DataError
+
+Array = npt.NDArray[Any]
+
+
+def holdout(strata: Array, fraction: float, seed: int, subject: Array | None = None) -> Array:
+    """Choose a seeded part of the rows, stratified by class, or whole subjects where they are given.
+
+    Args:
+        strata: ``(N,)`` class codes; each class gives its share, rounded so that the total is ``fraction * N``.
+        fraction: Share of the rows, between 0 and 1.
+        seed: Same seed, same choice.
+        subject: ``(N,)`` who is on the picture; no subject then stands on both sides, and shares are approximate.
+
+    Returns:
+        ``(N,)`` bool, True for the chosen rows.
+
+    Raises:
+        DataError: The fraction is not between 0 and 1, or there are too few rows or subjects to cut.
+    """
+    return partition(strata, {"rest": 1.0 - _checked(fraction), "held": fraction}, seed, subject) == "held"
+
+
+def partition(
+    strata: Array, shares: Mapping[str, float], seed: int, subject: Array | None = None
+) -> npt.NDArray[np.str_]:
+    """Divide the rows into named parts with the given shares.
+
+    Args:
+        strata: ``(N,)`` class codes.
+        shares: Name -> share; they add up to 1.
+        seed: Same seed, same parts.
+        subject: ``(N,)`` or None; see `holdout`.
+
+    Returns:
+        ``(N,)`` str: each row's part.
+    """
+    names = list(shares)
+    weights = np.array([shares[n] for n in names], dtype=np.float64)
+    if (weights <= 0).any() or abs(weights.sum() - 1) > 1e-6:
+        raise DataError(f"shares {dict(shares)} must be positive and add up to 1")
+    rng = np.random.default_rng(seed)
+    codes = np.unique(strata, return_inverse=True)[1].reshape(-1)
+    if subject is None:
+        part = _stratified(codes, weights, rng)
+    else:
+        part = _by_subject(codes, np.asarray(subject), weights, rng)
+    empty = [names[i] for i in range(len(names)) if not (part == i).any()]
+    if empty:
+        units = "faces" if subject is None else "subjects"
+        raise DataError(f"too few {units} to divide: part '{empty[0]}' would be empty", "use another share")
+    return np.array(names)[part]
+
+
+def folds(strata: Array, k: int, seed: int, subject: Array | None = None) -> npt.NDArray[np.int64]:
+    """Number each row's fold for k-fold cross-validation, stratified, or subject-disjoint where subjects are given.
+
+    Returns:
+        ``(N,)`` int64 in 0..k-1; fold i is the held-out part of round i.
+
+    Raises:
+        DataError: k is below 2, or above the number of rows or subjects.
+    """
+    units = len(strata) if subject is None else len(np.unique(subject))
+    if not 2 <= k <= units:
+        what = "faces" if subject is None else "subjects"
+        raise DataError(f"{k} folds of {units} {what}: k must be from 2 to {units}")
+    part = partition(strata, {str(i): 1 / k for i in range(k)}, seed, subject)
+    return part.astype(np.int64)
+
+
+def _checked(fraction: float) -> float:
+    if not 0 < fraction < 1:
+        raise DataError(f"a share of {fraction} is not between 0 and 1")
+    return fraction
+
+
+def _stratified(codes: Array, weights: Array, rng: np.random.Generator) -> Array:
+    """Deal each class's shuffled rows to the parts by largest remainder, carrying remainders between classes."""
+    part = np.empty(len(codes), dtype=np.int64)
+    owed = np.zeros(len(weights))
+    for code in np.unique(codes):
+        rows = rng.permutation(np.flatnonzero(codes == code))
+        owed += weights * len(rows)
+        # What a part is owed so far, in whole rows; the carried remainder keeps the total exact to one row.
+        counts = np.maximum(np.floor(owed + 1e-9), 0).astype(np.int64)
+        while counts.sum() > len(rows):
+            counts[np.argmax(counts - owed)] -= 1
+        while counts.sum() < len(rows):
+            counts[np.argmax(owed - counts)] += 1
+        owed -= counts
+        part[rows] = np.repeat(np.arange(len(weights)), counts)
+    return part
+
+
+def _by_subject(codes: Array, subject: Array, weights: Array, rng: np.random.Generator) -> Array:
+    """Give whole subjects, the largest first, to the part whose class counts they bring nearest to its target."""
+    _, person = np.unique(subject, return_inverse=True)
+    person = person.reshape(-1)
+    table = np.zeros((person.max() + 1, codes.max() + 1))
+    np.add.at(table, (person, codes), 1)
+    target = weights[:, None] * table.sum(axis=0)
+    have = np.zeros_like(target)
+    order = rng.permutation(len(table))
+    order = order[np.argsort(-table[order].sum(axis=1), kind="stable")]
+    scale = np.maximum(table.sum(axis=0), 1)
+    given = np.empty(len(table), dtype=np.int64)
+    for s in order:
+        before = ((have - target) ** 2 / scale).sum(axis=1)
+        after = ((have + table[s] - target) ** 2 / scale).sum(axis=1)
+        given[s] = int(np.argmin((after - before) / np.maximum(weights, 1e-9)))
+        have[given[s]] += table[s]
+    return given[person]
