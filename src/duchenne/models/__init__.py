@@ -1,1 +1,43 @@
+"""Torch architectures, one a file. A model takes (in_channels, size, outputs, **args) and gives a dict of logits."""
 
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from ..errors import RecipeError, did_you_mean
+from .friv import FrivNet
+from .smallnet import SmallNet
+
+MODELS: dict[str, Callable[..., nn.Module]] = {
+    "friv": FrivNet,
+    "smallnet": SmallNet,
+}
+
+
+def make_model(
+    name: str, in_channels: int, size: tuple[int, int], outputs: Mapping[str, int], args: Mapping[str, Any]
+) -> nn.Module:
+    """Construct a model by name.
+
+    Args:
+        name: A key of `MODELS`.
+        in_channels: 1 or 3.
+        size: Height and width of the input in pixels.
+        outputs: Output name -> number of labels.
+        args: Further arguments of that model.
+
+    Raises:
+        RecipeError: Unknown name, or arguments the model does not take.
+    """
+    if name not in MODELS:
+        raise RecipeError(f"learner.model: there is no model '{name}'", did_you_mean(name, MODELS))
+    try:
+        return MODELS[name](in_channels, size, outputs, **args)
+    except TypeError as error:
+        raise RecipeError(f"learner.args of model '{name}': {error}") from None
+
+
+__all__ = ["MODELS", "FrivNet", "SmallNet", "make_model"]

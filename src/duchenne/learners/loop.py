@@ -1,0 +1,304 @@
+"""The training loop: short, ours, under Lightning Fabric (devices, processes and mixed precision are Fabric's)."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from ..errors import TrainingError
+from ..labels import Output
+from ..recipe import Loss, Optimizer, Schedule, Stop, Train
+from ..transforms import Preprocess
+from ..transforms.augment import Augment
+from .batches import Batch, Source, batches
+from .checkpoint import Checkpoint, load_checkpoint, load_weights, pack_optimizer, save_checkpoint, unpack_optimizer
+from .losses import penalty, sample_losses, total_loss
+from .schedules import factor, make_optimizer
+from .scores import EpochScores
+
+# Samples per batch where no gradient is needed; larger batches gain nothing on CPU and cost memory.
+EVAL_BATCH = 256
+
+Row = dict[str, Any]
+
+
+class Listener(Protocol):
+    """What hears of progress; called in the first process only. Must be picklable when several processes train."""
+
+    def on_start(self, epochs_done: int, epochs: int, steps_per_epoch: int) -> None:
+        """Training begins or goes on."""
+
+    def on_batch(self, step: int) -> None:
+        """An update was made; `step` counts within the epoch from 1."""
+
+    def on_epoch(self, row: Row, history: list[Row], best: Row) -> None:
+        """An epoch ended and its checkpoint is on disk."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All settings of one training.
+
+    Attributes:
+        monitor: History key that decides the best epoch; "" keeps the last one (no validation).
+        folder: Where checkpoints go; None: none are written.
+        tag: What the checkpoints belong to; resuming from another tag is refused.
+        resume: Go on from ``folder/last.safetensors`` where it exists.
+        deadline: Seconds after which training stops at the end of an epoch; None: never.
+    """
+
+    outputs: tuple[Output, ...]
+    optimizer: Optimizer
+    schedule: Schedule
+    loss: Loss
+    stop: Stop
+    train: Train
+    preprocess: Preprocess
+    augment: Augment
+    monitor: str
+    folder: Path | None = None
+    tag: str = ""
+    resume: bool = False
+    deadline: float | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass
+class Progress:
+    """Where a training stands; what a checkpoint's facts hold."""
+
+    epoch: int = 0
+    history: list[Row] = field(default_factory=list)
+    best: Row = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+@dataclass
+class Outcome:
+    """What training leaves: weights of the best epoch (CPU), history, why it ended."""
+
+    weights: dict[str, torch.Tensor]
+    progress: Progress
+    finished: bool
+    reason: str
+
+
+def lower_is_better(monitor: str) -> bool:
+    """Losses fall, all other figures rise."""
+    return monitor.endswith("loss")
+
+
+def epoch_seed(seed: int, epoch: int, purpose: int = 0) -> int:
+    """A seed that depends on nothing but these, so that a resumed epoch draws what an unbroken one would."""
+    return int(np.random.SeedSequence((seed, epoch, purpose)).generate_state(1, np.uint32)[0])
+
+
+class Loop:
+    """One training: `run` does all epochs. Holds the net, the optimiser and the average of weights."""
+
+    def __init__(
+        self, fabric: Fabric, net: torch.nn.Module, train: Source, val: Source | None, plan: Plan, listener: Listener | None
+    ) -> None:
+        self.fabric, self.train, self.val, self.plan, self.listener = fabric, train, val, plan, listener
+        optimizer = make_optimizer(net.parameters(), plan.optimizer)
+        self.bare = net
+        self.net, self.optimizer = fabric.setup(net, optimizer)
+        ema = plan.train.ema
+        self.ema = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(ema)) if ema else None
+        self.steps_per_epoch = math.ceil(len(train) / plan.train.batch_size)
+        self.progress = Progress()
+        self.best_weights: dict[str, torch.Tensor] = {}
+
+    # -- the whole ----------------------------------------------------------------------------------------------
+
+    def run(self) -> Outcome:
+        """Train until the epochs are done, patience ends, or the deadline passes. Raises TrainingError on nan."""
+        if self.plan.resume:
+            self._resume()
+        begun = time.monotonic()
+        if self.listener is not None and self.fabric.is_global_zero:
+            self.listener.on_start(self.progress.epoch, self.plan.train.epochs, self.steps_per_epoch)
+        while (reason := self._over(begun)) is None:
+            self._epoch()
+        finished = not reason.startswith("time")
+        return Outcome(self.best_weights or self._weights(), self.progress, finished, reason)
+
+    def _over(self, begun: float) -> str | None:
+        """Why training is over, or None."""
+        done, history = self.progress.epoch, self.progress.history
+        if done >= self.plan.train.epochs:
+            return "all epochs done"
+        patience = self.plan.stop.patience
+        if patience is not None and self.plan.monitor and done - self.progress.best.get("epoch", done) >= patience:
+            return f"no better {self.plan.monitor} for {patience} epochs"
+        if self.plan.deadline is not None and history:
+            # The decision is the first process's, or the others would wait for it for ever.
+            late = time.monotonic() - begun + history[-1]["seconds"] > self.plan.deadline
+            if self.fabric.broadcast(late):
+                return f"time limit of {self.plan.deadline:.0f} s"
+        return None
+
+    def _epoch(self) -> None:
+        start, epoch = time.monotonic(), self.progress.epoch + 1
+        row: Row = {"epoch": epoch}
+        row |= self._train_epoch(epoch)
+        if self.val is not None:
+            row |= self._validate(self.val)
+        row["seconds"] = round(time.monotonic() - start, 3)
+        self.progress.epoch = epoch
+        self.progress.seconds += row["seconds"]
+        self.progress.history.append(row)
+        if better := self._improves(row):
+            monitor = self.plan.monitor
+            self.progress.best = {"epoch": epoch, "monitor": monitor, "value": row.get(monitor)}
+            self.best_weights = self._weights()
+        if self.plan.folder is not None and self.fabric.is_global_zero:
+            if better:
+                save_checkpoint(self.plan.folder / "best.safetensors", self._checkpoint(full=False))
+            save_checkpoint(self.plan.folder / "last.safetensors", self._checkpoint(full=True))
+        if self.listener is not None and self.fabric.is_global_zero:
+            self.listener.on_epoch(row, self.progress.history, self.progress.best)
+
+    def _improves(self, row: Row) -> bool:
+        monitor = self.plan.monitor
+        if not monitor or not self.progress.best:
+            return True
+        gain = row[monitor] - self.progress.best["value"]
+        return bool((-gain if lower_is_better(monitor) else gain) > self.plan.stop.min_delta)
+
+    # -- one epoch ----------------------------------------------------------------------------------------------
+
+    def _train_epoch(self, epoch: int) -> Row:
+        seed = self.plan.train.seed
+        # Dropout draws from torch's own generator; every process its own stream, every epoch anew.
+        torch.manual_seed(epoch_seed(seed, epoch, 1 + self.fabric.global_rank))
+        generator = torch.Generator(self.fabric.device).manual_seed(epoch_seed(seed, epoch, 10_000 + self.fabric.global_rank))
+        order = np.random.default_rng(epoch_seed(seed, epoch)).permutation(len(self.train))
+        scores = EpochScores(self.plan.outputs, self.fabric.device)
+        self.net.train()
+        for step, whole in enumerate(batches(order, self.plan.train.batch_size)):
+            lr = self._set_lr((epoch - 1) * self.steps_per_epoch + step)
+            batch = self.train.batch(whole, self.fabric.global_rank, self.fabric.world_size)
+            value = self._update(batch, generator, scores)
+            if not math.isfinite(value):
+                raise TrainingError(*self._diverged(epoch, step + 1, value))
+            if self.listener is not None and self.fabric.is_global_zero:
+                self.listener.on_batch(step + 1)
+        self._sum_over_processes(scores)
+        return {"lr": lr, **scores.row("train", self.plan.loss.weights)}
+
+    def _update(self, batch: Batch, generator: torch.Generator, scores: EpochScores) -> float:
+        """One forward, backward and step; returns the batch's loss (this process's share of it)."""
+        x = self.inputs(batch.images, generator)
+        targets = {k: t.to(self.fabric.device) for k, t in batch.targets.items()}
+        weight = batch.weight.to(self.fabric.device)
+        logits = self.net(x)
+        losses = self._losses(logits, targets, self.plan.loss.label_smoothing)
+        # Divided by the samples of the whole batch, so that shards of unequal size add up to its mean.
+        means = {k: (v * weight).sum() / max(1.0, batch.counts[k]) for k, v in losses.items()}
+        loss = total_loss(means, self.plan.loss.weights)
+        world = self.fabric.world_size
+        extra = penalty(self.bare, self.plan.loss.l1, self.plan.loss.l2)
+        if extra is not None:
+            loss = loss + extra / world
+        self.optimizer.zero_grad(set_to_none=True)
+        # Processes' gradients are averaged by DDP; times world gives their sum.
+        self.fabric.backward(loss * world)
+        self.optimizer.step()
+        if self.ema is not None:
+            self.ema.update_parameters(self.bare)
+        with torch.no_grad():
+            plain = losses if self.plan.loss.label_smoothing == 0 else self._losses(logits, targets, 0.0)
+            scores.add({k: v.detach() for k, v in logits.items()}, targets, plain, weight > 0)
+        return float(loss.detach())
+
+    def inputs(self, images: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+        """uint8 ``(n, h, w, c)`` to the net's input, augmented when a generator is given."""
+        x = self.plan.preprocess.scale(images.to(self.fabric.device))
+        if generator is not None and not self.plan.augment.is_identity:
+            x = self.plan.augment(x, generator)
+        x = self.plan.preprocess.normalise(x)
+        return x.contiguous(memory_format=torch.channels_last)
+
+    def _losses(self, logits: Any, targets: Any, smoothing: float) -> dict[str, torch.Tensor]:
+        return {o.name: sample_losses(o, logits[o.name].float(), targets[o.name], smoothing) for o in self.plan.outputs}
+
+    @torch.no_grad()
+    def _validate(self, val: Source) -> Row:
+        net = self.ema if self.ema is not None else self.net
+        net.eval()
+        scores = EpochScores(self.plan.outputs, self.fabric.device)
+        for whole in batches(np.arange(len(val)), EVAL_BATCH * self.fabric.world_size):
+            batch = val.batch(whole, self.fabric.global_rank, self.fabric.world_size)
+            targets = {k: t.to(self.fabric.device) for k, t in batch.targets.items()}
+            logits = net(self.inputs(batch.images, None))
+            real = torch.full((len(batch.index),), len(whole) > self.fabric.global_rank, device=self.fabric.device)
+            scores.add(logits, targets, self._losses(logits, targets, 0.0), real)
+        self._sum_over_processes(scores)
+        return scores.row("val", self.plan.loss.weights)
+
+    def _sum_over_processes(self, scores: EpochScores) -> None:
+        if self.fabric.world_size > 1:
+            for tensor in scores.tensors():
+                tensor.copy_(self.fabric.all_reduce(tensor, reduce_op="sum"))
+
+    def _set_lr(self, step: int) -> float:
+        total = self.steps_per_epoch * self.plan.train.epochs
+        lr = self.plan.optimizer.lr * factor(self.plan.schedule, step, self.steps_per_epoch, total)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        return lr
+
+    def _diverged(self, epoch: int, step: int, value: float) -> tuple[str, str]:
+        best = self.progress.best.get("epoch")
+        kept = f"the checkpoint of epoch {best} is kept" if best else "no epoch was finished, so there is no checkpoint"
+        return (
+            f"the loss became {value} in epoch {epoch}, step {step} (of {self.steps_per_epoch}); {kept}",
+            "a lower optimizer.lr usually helps",
+        )
+
+    # -- state --------------------------------------------------------------------------------------------------
+
+    def _weights(self) -> dict[str, torch.Tensor]:
+        module = self.bare if self.ema is None else self.ema.module
+        return {k: v.detach().cpu().clone() for k, v in module.state_dict().items()}
+
+    def _checkpoint(self, full: bool) -> Checkpoint:
+        p = self.progress
+        facts = {
+            **self.plan.facts, "tag": self.plan.tag, "epoch": p.epoch, "history": p.history, "best": p.best,
+            "seconds": p.seconds,
+        }  # fmt: skip
+        if not full:
+            return Checkpoint(self._weights(), facts=facts)
+        ema = {} if self.ema is None else dict(self.ema.state_dict())
+        return Checkpoint(dict(self.bare.state_dict()), pack_optimizer(self.optimizer), ema, facts)
+
+    def _resume(self) -> None:
+        """Put back the state of ``last.safetensors``, where there is one."""
+        assert self.plan.folder is not None
+        path = self.plan.folder / "last.safetensors"
+        if not path.is_file():
+            return
+        state = load_checkpoint(path)
+        if state.facts.get("tag") != self.plan.tag:
+            raise TrainingError(
+                f"checkpoint {path} is of another recipe ({state.facts.get('tag')}, this one is {self.plan.tag})",
+                "train under another --name, or start over with --force",
+            )
+        load_weights(self.bare, state.model, path)
+        unpack_optimizer(self.optimizer, state.optimizer)
+        if self.ema is not None:
+            self.ema.load_state_dict(state.ema)
+        facts = state.facts
+        self.progress = Progress(facts["epoch"], facts["history"], facts["best"], facts["seconds"])
+        self.best_weights = load_checkpoint(self.plan.folder / "best.safetensors").model

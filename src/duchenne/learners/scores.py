@@ -1,0 +1,93 @@
+"""Running figures of an epoch: sums that add up over batches and over processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+
+from ..labels import Output
+from .losses import Target
+
+
+class Tally:
+    """Counts of one output: a confusion matrix (``single``) or true/false positives and negatives (``multi``)."""
+
+    def __init__(self, output: Output, device: torch.device) -> None:
+        self.output = output
+        k = output.num_classes
+        self.counts = torch.zeros((k, k) if output.kind == "single" else (4, k), dtype=torch.float64, device=device)
+
+    def add(self, logits: torch.Tensor, target: Target, real: torch.Tensor) -> None:
+        """Count a batch.
+
+        Args:
+            logits: ``(N, K)``.
+            target: The batch's targets.
+            real: ``(N,)`` bool, False for padding.
+        """
+        if self.output.kind == "single":
+            codes = target.values if target.values.ndim == 1 else target.values.argmax(dim=1)
+            keep = (target.mask > 0) & real
+            k = self.output.num_classes
+            cell = codes[keep] * k + logits[keep].argmax(dim=1)
+            self.counts += torch.bincount(cell, minlength=k * k).reshape(k, k)
+            return
+        keep_cells = (target.mask > 0) & real[:, None]
+        yes, truth = logits > 0, target.values >= 0.5
+        for row, cells in enumerate((yes & truth, yes & ~truth, ~yes & truth, ~yes & ~truth)):
+            self.counts[row] += (cells & keep_cells).sum(dim=0)
+
+    def figures(self) -> dict[str, float]:
+        """``single``: accuracy, macro_f1. ``multi``: binary_accuracy, macro_f1 (over labels that occur or are said)."""
+        if self.output.kind == "single":
+            hit = self.counts.diagonal()
+            said, actual, n = self.counts.sum(dim=0), self.counts.sum(dim=1), self.counts.sum()
+            return {"accuracy": float(hit.sum() / n.clamp(min=1)), "macro_f1": _macro_f1(hit, said, actual)}
+        tp, fp, fn, tn = self.counts
+        right = float((tp + tn).sum() / self.counts.sum().clamp(min=1))
+        return {"binary_accuracy": right, "macro_f1": _macro_f1(tp, tp + fp, tp + fn)}
+
+
+def _macro_f1(hit: torch.Tensor, said: torch.Tensor, actual: torch.Tensor) -> float:
+    """Mean F1 over labels that occur or were predicted; 0 when there is none."""
+    seen = (said + actual) > 0
+    return float((2 * hit[seen] / (said + actual)[seen]).mean()) if bool(seen.any()) else 0.0
+
+
+class EpochScores:
+    """Loss and figures of all outputs over an epoch."""
+
+    def __init__(self, outputs: tuple[Output, ...], device: torch.device) -> None:
+        self.tallies = {o.name: Tally(o, device) for o in outputs}
+        self.loss_sums = {o.name: torch.zeros((), dtype=torch.float64, device=device) for o in outputs}
+        self.n = {o.name: torch.zeros((), dtype=torch.float64, device=device) for o in outputs}
+
+    def add(
+        self,
+        logits: Mapping[str, torch.Tensor],
+        targets: Mapping[str, Target],
+        losses: Mapping[str, torch.Tensor],
+        real: torch.Tensor,
+    ) -> None:
+        """Count a batch; `losses` are per sample ``(N,)``, unweighted; `real` is False for padding."""
+        for name, tally in self.tallies.items():
+            target = targets[name]
+            tally.add(logits[name], target, real)
+            has = (target.mask if target.mask.ndim == 1 else (target.mask.sum(dim=1) > 0).float()) * real
+            self.loss_sums[name] += (losses[name] * has).sum()
+            self.n[name] += has.sum()
+
+    def tensors(self) -> list[torch.Tensor]:
+        """All sums, to be added over processes in place."""
+        return [t.counts for t in self.tallies.values()] + [*self.loss_sums.values(), *self.n.values()]
+
+    def row(self, prefix: str, weights: Mapping[str, float]) -> dict[str, float]:
+        """Figures for a history row: ``<prefix>_loss`` (weighted sum over outputs), ``<prefix>_<output>_<figure>``."""
+        means = {k: float(s / self.n[k].clamp(min=1)) for k, s in self.loss_sums.items()}
+        row = {f"{prefix}_loss": sum(weights.get(k, 1.0) * m for k, m in means.items())}
+        if len(means) > 1:
+            row |= {f"{prefix}_{k}_loss": m for k, m in means.items()}
+        for name, tally in self.tallies.items():
+            row |= {f"{prefix}_{name}_{figure}": value for figure, value in tally.figures().items()}
+        return row

@@ -1,0 +1,50 @@
+"""A small convolutional net for quick runs: what the `demo` recipe trains, and what tests use."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+
+from ..errors import RecipeError
+from .heads import LinearHeads
+
+
+class SmallNet(nn.Module):
+    """Strided 3x3 convolutions with optional batch norm, global average pooling, one linear head per output.
+
+    Args:
+        in_channels: 1 or 3.
+        size: Height and width of the input (any; kept for the common signature).
+        outputs: Output name -> number of labels.
+        filters: Filters of each convolution; each halves the sides.
+        batch_norm: Off where several processes must equal one exactly.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        size: tuple[int, int],
+        outputs: Mapping[str, int],
+        *,
+        filters: Sequence[int] = (16, 32, 64),
+        batch_norm: bool = True,
+    ) -> None:
+        super().__init__()
+        if not filters or min(filters) < 1:
+            raise RecipeError(f"learner.args.filters = {list(filters)}: at least one, each 1 or more")
+        layers: list[nn.Module] = []
+        for count in filters:
+            layers.append(nn.Conv2d(in_channels, count, 3, stride=2, padding=1, bias=not batch_norm))
+            if batch_norm:
+                layers.append(nn.BatchNorm2d(count))
+            layers.append(nn.ReLU())
+            in_channels = count
+        self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        self.head = LinearHeads(in_channels, outputs)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Map images ``(N, C, H, W)`` float to logits ``{output: (N, K)}``."""
+        logits: dict[str, torch.Tensor] = self.head(self.body(x))
+        return logits
