@@ -101,7 +101,7 @@ class Augment:
         if self._warps:
             grid = self._grid(u, batch.shape[2], batch.shape[3])
             warped = F.grid_sample(batch.float(), grid, padding_mode=self.padding, align_corners=True)
-            batch = warped.to(batch.dtype).clamp(0, 1)  # bilinear weights sum to 1 only within rounding
+            batch = warped.clamp_(0, 1).to(batch.dtype)  # bilinear weights sum to 1 only within rounding
         elif self.flip:  # without a warp: exact
             batch = torch.where((u["flip"] < self.flip)[:, None, None, None], batch.flip(3), batch)
         if self.brightness:
@@ -115,7 +115,7 @@ class Augment:
         return self._erased(batch, u) if self.erase else batch
 
     def _grid(self, u: dict[str, torch.Tensor], height: int, width: int) -> torch.Tensor:
-        """Where each shown pixel comes from, ``(N, H, W, 2)`` as (x, y) in -1..1 of the corner pixels' centres.
+        """Where each shown pixel comes from: ``(N, H, W, 2)``, (x, y) in -1..1 of the corner pixels' centres.
 
         The source is mirrored, then turned (positive: clockwise) and magnified about the centre, then
         shifted; here that is undone for every shown pixel. kornia's warp_affine does the same at four times

@@ -42,7 +42,8 @@ class Preprocess:
         std: One number a channel, by which the difference is divided.
         per_image: Give each image mean 0 and standard deviation 1 over its pixels and channels instead of
             ``mean`` and ``std``, which must then be 0 and 1. A deviation below ``1 / sqrt(c * h * w)``
-            counts as that much (so a flat image becomes 0). Source: TensorFlow, ``tf.image.per_image_standardization``.
+            counts as that much (so a flat image becomes 0).
+            Source: TensorFlow, ``tf.image.per_image_standardization``.
         interpolation: ``"area"`` (mean of the covered pixels), ``"bilinear"``, or ``"auto"``: area where
             neither side grows, bilinear otherwise.
     """
