@@ -1,0 +1,236 @@
+"""A finished model for use: model.onnx and card.json in one folder, run by onnxruntime alone."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import DataError, RecipeError, RunError
+from ..labels import Kind, Output
+from ..transforms.preprocess import Preprocess
+from .card import Card, replace_file
+from .views import average_views
+
+MODEL = "model.onnx"
+CARD = "card.json"
+INPUT = "images"
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float32]
+
+
+def to_probs(logits: Array, kind: Kind, temperature: float = 1.0) -> Floats:
+    """Probabilities ``(N, K)`` of logits: softmax over K (``single``) or sigmoids (``multi``).
+
+    The logits are divided by the temperature first. Stable for logits of any finite size.
+    """
+    z = np.asarray(logits, np.float64) / temperature
+    if kind == "single":
+        e = np.exp(z - z.max(axis=1, keepdims=True))
+        soft: npt.NDArray[np.float64] = e / e.sum(axis=1, keepdims=True)
+        return soft.astype(np.float32)
+    e = np.exp(-np.abs(z))  # never above 1, so nothing overflows
+    p: npt.NDArray[np.float64] = np.where(z >= 0, 1.0, e) / (1.0 + e)
+    return p.astype(np.float32)
+
+
+class Artifact:
+    """A model and its card. `Artifact.load` reads a folder.
+
+    Attributes:
+        folder: Where it was read from.
+        card: See `Card`.
+        preprocess: From face crops to the net's input.
+    """
+
+    def __init__(self, folder: Path, card: Card, preprocess: Preprocess, session: Any) -> None:
+        self.folder = folder
+        self.card = card
+        self.preprocess = preprocess
+        self._session = session
+
+    @classmethod
+    def load(cls, folder: Path | str, threads: int | None = None) -> Artifact:
+        """Read and check a model's folder.
+
+        Args:
+            folder: Holds model.onnx and card.json.
+            threads: Of one model call; as many as this process may use by default.
+
+        Raises:
+            RunError: A file is missing, cut short or broken, or model and card do not fit each other.
+        """
+        folder = Path(folder)
+        if threads is not None and threads < 1:
+            raise RecipeError(f"threads must be at least 1, not {threads}")
+        if not (folder / CARD).is_file() and not (folder / MODEL).is_file():
+            raise RunError(
+                f"{folder} holds no model ({MODEL} and {CARD})",
+                "a finished run has one in its folder 'artifact'; `duchenne train demo` makes a run",
+            )
+        card = Card.load(folder / CARD)
+        try:
+            preprocess = Preprocess.from_json(card.preprocess)
+        except RecipeError as error:
+            raise RunError(f"{folder / CARD}: field 'preprocess': {error.what}", error.todo) from None
+        session = _session(folder / MODEL, _read_model(folder / MODEL, card), threads or _cpus())
+        _check_signature(folder / MODEL, session, card, preprocess)
+        return cls(folder, card, preprocess, session)
+
+    @property
+    def outputs(self) -> tuple[Output, ...]:
+        """What the model answers."""
+        return self.card.outputs
+
+    def logits(self, x: Floats) -> dict[str, Floats]:
+        """Run the net on its input.
+
+        Args:
+            x: float32 ``(N, c, h, w)``, as the preprocess gives it.
+
+        Returns:
+            Output name -> ``(N, K)`` float32.
+
+        Raises:
+            DataError: x has another shape or dtype.
+            RunError: The net fails or answers values that are not finite.
+        """
+        wanted = (self.preprocess.channels, *self.preprocess.size)
+        if x.dtype != np.float32 or x.ndim != 4 or x.shape[1:] != wanted:
+            raise DataError(f"the net takes float32 {('N', *wanted)}, not {x.dtype} {x.shape}")
+        if not len(x):
+            return {o.name: np.zeros((0, o.num_classes), np.float32) for o in self.outputs}
+        names = [o.name for o in self.outputs]
+        try:
+            values = self._session.run(names, {INPUT: np.ascontiguousarray(x)})
+        except Exception as error:  # onnxruntime's errors have no common base but Exception
+            raise RunError(f"{self.folder / MODEL} fails: {_first_line(error)}") from None
+        done = dict(zip(names, values, strict=True))
+        for output in self.outputs:
+            value = done[output.name]
+            if value.shape != (len(x), output.num_classes) or not np.isfinite(value).all():
+                raise RunError(
+                    f"{self.folder / MODEL}: output '{output.name}' for {len(x)} images, {value.shape}, "
+                    "is misshapen or not finite",
+                    "train again, with a smaller learning rate where the loss became nan",
+                )
+        return done
+
+    def probs(self, x: Floats, views: str = "single") -> dict[str, Floats]:
+        """Probabilities for the net's input, averaged over views (a name in `VIEWS`).
+
+        Returns:
+            Output name -> ``(N, K)`` float32 in [0, 1]; rows sum to 1 where the kind is ``single``.
+        """
+        return average_views(self._probs, x, views)
+
+    def predict(
+        self, images: Array | Sequence[Array], batch_size: int = 128, views: str = "single"
+    ) -> dict[str, Floats]:
+        """Probabilities for face crops, preprocessed and run in batches.
+
+        Args:
+            images: uint8 ``(N, H, W)`` or ``(N, H, W, 3)``, or a sequence of such single images of any sizes.
+            batch_size: Images per call of the net; only speed and memory depend on it.
+            views: A name in `VIEWS`.
+
+        Returns:
+            Output name -> ``(N, K)`` float32 in [0, 1].
+        """
+        if batch_size < 1:
+            raise RecipeError(f"batch_size must be at least 1, not {batch_size}")
+        starts = range(0, len(images), batch_size) or range(1)
+        parts = [self.probs(self.preprocess(images[i : i + batch_size]), views) for i in starts]
+        return {o.name: np.concatenate([p[o.name] for p in parts]) for o in self.outputs}
+
+    def _probs(self, x: Floats) -> dict[str, Floats]:
+        logits = self.logits(x)
+        return {o.name: to_probs(logits[o.name], o.kind, self.card.temperature[o.name]) for o in self.outputs}
+
+
+def save_artifact(folder: Path | str, onnx_bytes: bytes, card: Card) -> Card:
+    """Write model.onnx and card.json, each in one step; return the card with the model's SHA-256.
+
+    The model goes first: a kill between the two leaves a pair that `Artifact.load` refuses.
+
+    Raises:
+        RunError: The folder cannot be written.
+    """
+    folder = Path(folder)
+    card = replace(card, model_sha256=hashlib.sha256(onnx_bytes).hexdigest())
+    replace_file(folder / MODEL, onnx_bytes)
+    card.save(folder / CARD)
+    return card
+
+
+def _cpus() -> int:
+    """CPUs this process may use: on Linux its affinity, which a container or `taskset` may have narrowed."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
+def _read_model(path: Path, card: Card) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RunError(
+            f"{path} cannot be read: {error.strerror}",
+            "`duchenne evaluate RUN` makes a finished run's model",
+        ) from None
+    if hashlib.sha256(content).hexdigest() != card.model_sha256:
+        raise RunError(
+            f"{path} ({len(content)} bytes) is not the model of its card: it was cut short or replaced",
+            "copy both files again, or export the model again with `duchenne evaluate RUN`",
+        )
+    return content
+
+
+def _session(path: Path, content: bytes, threads: int) -> Any:
+    import onnxruntime
+
+    if hasattr(onnxruntime, "disable_telemetry_events"):
+        onnxruntime.disable_telemetry_events()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3  # errors; they are raised, and said once
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no common base but Exception
+        raise RunError(f"{path} is no model onnxruntime can read: {_first_line(error)}") from None
+
+
+def _check_signature(path: Path, session: Any, card: Card, preprocess: Preprocess) -> None:
+    """The net takes what the preprocess gives, and answers what the card says."""
+    inputs = {i.name: i for i in session.get_inputs()}
+    wanted = [preprocess.channels, *preprocess.size]
+    one = inputs.get(INPUT)
+    if len(inputs) != 1 or one is None or one.type != "tensor(float)":
+        found = ", ".join(f"{i.name}: {i.type}" for i in inputs.values())
+        raise RunError(f"{path} must take one input '{INPUT}' of float32, not {found}")
+    if len(one.shape) != 4 or isinstance(one.shape[0], int) or list(one.shape[1:]) != wanted:
+        raise RunError(
+            f"{path}: input '{INPUT}' has shape {one.shape}, the card's preprocess gives {['N', *wanted]}"
+        )
+    found_outputs = {o.name: o for o in session.get_outputs()}
+    if set(found_outputs) != {o.name for o in card.outputs}:
+        named = ", ".join(o.name for o in card.outputs)
+        raise RunError(f"{path} has the outputs {', '.join(found_outputs)}; the card names {named}")
+    for output in card.outputs:
+        node = found_outputs[output.name]
+        if node.type != "tensor(float)" or len(node.shape) != 2 or node.shape[1] != output.num_classes:
+            raise RunError(
+                f"{path}: output '{output.name}' is {node.type} of shape {node.shape}, "
+                f"the card's {output.num_classes} labels need tensor(float) of ['N', {output.num_classes}]"
+            )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]

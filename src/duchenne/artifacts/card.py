@@ -1,0 +1,186 @@
+"""The card beside a model: what it answers, how its input is made, where it comes from, its terms."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from math import isfinite
+from pathlib import Path
+from typing import Any, NoReturn
+
+from ..errors import RunError, did_you_mean
+from ..labels import Output
+
+SCHEMA = 1
+
+# A card is a few kB; a file above this is something else, and is not read into memory.
+_MAX_BYTES = 16 << 20
+
+_TYPES: dict[str, type] = {
+    "schema": int, "name": str, "outputs": list, "preprocess": dict, "temperature": dict, "figures": dict,
+    "terms": str, "data": dict, "training": dict, "versions": dict, "created": str, "model_sha256": str,
+}  # fmt: skip
+_JSON_NAMES: dict[type, str] = {int: "a whole number", str: "a string", list: "a list", dict: "an object"}
+
+
+@dataclass(frozen=True)
+class Card:
+    """What stands in card.json.
+
+    Attributes:
+        name: The recipe's id.
+        outputs: What the model answers, in the order of the ONNX outputs' reading; each holds logits.
+        preprocess: `duchenne.transforms.preprocess.Preprocess` as its ``to_json`` writes it.
+        temperature: Output name -> the positive number its logits are divided by; 1.0 where not named.
+        figures: The run's own figures, free JSON.
+        terms: Under which terms the model may be used, a sentence.
+        data: Of the training data: ``name``, ``fingerprint``.
+        training: ``epoch``, ``epochs_planned``, ``seed``, ``recipe_fingerprint``.
+        versions: Package -> version that made the model.
+        created: UTC time, ISO 8601.
+        model_sha256: Of model.onnx, 64 hex digits; `save_artifact` fills it in.
+        schema: Version of this form.
+    """
+
+    name: str
+    outputs: tuple[Output, ...]
+    preprocess: Mapping[str, Any]
+    temperature: Mapping[str, float] = field(default_factory=dict)
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    terms: str = ""
+    data: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, Any] = field(default_factory=dict)
+    created: str = ""
+    model_sha256: str = ""
+    schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        names = [o.name for o in self.outputs]
+        object.__setattr__(self, "outputs", tuple(self.outputs))
+        if not names:
+            raise RunError("card: field 'outputs' is empty")
+        if len(set(names)) < len(names):
+            raise RunError(f"card: field 'outputs' names an output twice: {', '.join(names)}")
+        for output in self.outputs:
+            if not output.labels or len(set(output.labels)) < len(output.labels):
+                raise RunError(f"card: field 'outputs', '{output.name}': labels must be there and differ")
+        given = dict.fromkeys(names, 1.0) | dict(self.temperature)
+        object.__setattr__(self, "temperature", {k: _temperature(k, v, names) for k, v in given.items()})
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; `parse_card` gives back an equal card."""
+        return asdict(self) | {
+            "outputs": [{"name": o.name, "kind": o.kind, "labels": list(o.labels)} for o in self.outputs]
+        }
+
+    def save(self, path: Path) -> None:
+        """Write the card in one step. Raises RunError when it cannot be written or holds no plain JSON."""
+        try:
+            text = json.dumps(self.to_json(), indent=2, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise RunError(f"{path}: the card holds what JSON cannot: {error}") from None
+        replace_file(path, (text + "\n").encode())
+
+    @classmethod
+    def load(cls, path: Path) -> Card:
+        """Read a card.
+
+        Raises:
+            RunError: Naming file and field: missing, not JSON, another schema version, an unknown or
+                missing key, a value of the wrong type.
+        """
+        try:
+            if path.stat().st_size > _MAX_BYTES:
+                raise RunError(f"{path} is larger than any card", "is this the right folder?")
+            text = path.read_bytes()
+        except OSError as error:
+            raise RunError(
+                f"{path} cannot be read: {error.strerror}", "a model's folder holds model.onnx and card.json"
+            ) from None
+        try:
+            raw = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise RunError(f"{path} is not JSON ({error})", _AGAIN) from None
+        return parse_card(raw, str(path))
+
+
+_AGAIN = "the file was cut short or edited; export the model again with `duchenne evaluate RUN`"
+
+
+def parse_card(raw: Any, where: str) -> Card:
+    """Check plain JSON values and make a card of them; errors as `Card.load`, starting with `where`."""
+    if not isinstance(raw, dict):
+        raise RunError(f"{where}: a card is a JSON object, not {type(raw).__name__}", _AGAIN)
+    if "schema" in raw and raw["schema"] != SCHEMA:
+        raise RunError(
+            f"{where}: field 'schema' is {raw['schema']!r}; this version reads {SCHEMA}",
+            "install the version of duchenne that wrote it, or export the model again",
+        )
+    known = [f.name for f in fields(Card)]
+    for key in raw:
+        if key not in known:
+            raise RunError(f"{where}: unknown field '{key}'", did_you_mean(key, known))
+    for key, kind in _TYPES.items():
+        if key not in raw:
+            raise RunError(f"{where}: field '{key}' is missing", _AGAIN)
+        if not isinstance(raw[key], kind) or isinstance(raw[key], bool):
+            _wrong(where, key, raw[key], _JSON_NAMES[kind])
+    outputs = tuple(_output(where, i, o) for i, o in enumerate(raw["outputs"]))
+    try:
+        return Card(**{**raw, "outputs": outputs})
+    except RunError as error:
+        raise RunError(f"{where}: {error.what.removeprefix('card: ')}", error.todo) from None
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file in one step: a kill or a full disk leaves the old one or the new one, never half.
+
+    Raises:
+        RunError: It cannot be written.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with scratch.open("wb") as out:
+            out.write(content)
+            out.flush()
+            os.fsync(out.fileno())
+        scratch.replace(path)
+    except OSError as error:
+        if scratch.is_file():
+            scratch.unlink()
+        raise RunError(
+            f"{path} cannot be written: {error.strerror}", "free some space or name another folder"
+        ) from None
+
+
+def _wrong(where: str, field: str, value: Any, wanted: str) -> NoReturn:
+    shown = repr(value)
+    shown = shown if len(shown) <= 60 else shown[:57] + "..."
+    raise RunError(f"{where}: field '{field}' must be {wanted}, not {shown}", _AGAIN)
+
+
+def _output(where: str, index: int, raw: Any) -> Output:
+    place = f"outputs[{index}]"
+    if not isinstance(raw, dict) or set(raw) != {"name", "kind", "labels"}:
+        _wrong(where, place, raw, "an object with name, kind and labels")
+    if not isinstance(raw["name"], str) or not raw["name"]:
+        _wrong(where, f"{place}.name", raw["name"], "a string")
+    if raw["kind"] not in ("single", "multi"):
+        _wrong(where, f"{place}.kind", raw["kind"], "'single' or 'multi'")
+    labels = raw["labels"]
+    if not isinstance(labels, list) or not labels or not all(isinstance(x, str) and x for x in labels):
+        _wrong(where, f"{place}.labels", labels, "a list of strings")
+    return Output(raw["name"], raw["kind"], tuple(labels))
+
+
+def _temperature(name: str, value: Any, outputs: list[str]) -> float:
+    if name not in outputs:
+        raise RunError(f"card: field 'temperature': no output '{name}'", did_you_mean(name, outputs))
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not isfinite(value) or value <= 0:
+        raise RunError(f"card: field 'temperature.{name}' must be a number above 0, not {value!r}")
+    return float(value)

@@ -1,0 +1,214 @@
+"""Artifact: against the same net written in NumPy by hand, and against broken files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from duchenne.artifacts import Artifact, Card, save_artifact, to_probs
+from duchenne.errors import DataError, DuchenneError, RecipeError, RunError
+from duchenne.labels import Output
+from duchenne.transforms.preprocess import Preprocess
+
+EMOTION = Output("emotion", "single", ("happy", "sad", "angry"))
+AU = Output("au", "multi", ("AU6", "AU12"))
+PRE = Preprocess(size=(6, 5), channels=1, mean=(0.5,), std=(0.25,))
+
+
+def weights(seed: int = 0) -> dict[str, Any]:
+    """Linear heads, (c*h*w, K) and (K,)."""
+    rng = np.random.default_rng(seed)
+    return {
+        o.name: (rng.normal(size=(30, o.num_classes)).astype(np.float32), rng.normal(size=o.num_classes))
+        for o in (EMOTION, AU)
+    }
+
+
+def linear_model(
+    heads: dict[str, Any],
+    shape: tuple[int | str, ...] = ("N", 1, 6, 5),
+    input_name: str = "images",
+) -> bytes:
+    """A flatten and one Gemm per head, as ONNX bytes."""
+    nodes = [helper.make_node("Flatten", [input_name], ["flat"], axis=1)]
+    constants, outputs = [], []
+    for name, (w, b) in heads.items():
+        constants += [
+            numpy_helper.from_array(w.astype(np.float32), f"{name}.w"),
+            numpy_helper.from_array(b.astype(np.float32), f"{name}.b"),
+        ]
+        nodes.append(helper.make_node("Gemm", ["flat", f"{name}.w", f"{name}.b"], [name]))
+        outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N", w.shape[1]]))
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info(input_name, TensorProto.FLOAT, shape)], outputs, constants
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    return bytes(model.SerializeToString())
+
+
+def card(**changes: Any) -> Card:
+    return Card(
+        **{
+            "name": "tiny",
+            "outputs": (EMOTION, AU),
+            "preprocess": PRE.to_json(),
+            "temperature": {"emotion": 2.0},
+            **changes,
+        }
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    save_artifact(tmp_path / "artifact", linear_model(weights()), card())
+    return tmp_path / "artifact"
+
+
+def by_hand(images: Any) -> dict[str, Any]:
+    """The whole way from pixels to probabilities, written out."""
+    x = ((images.astype(np.float64) / 255 - 0.5) / 0.25).reshape(len(images), -1)
+    logits = {k: x @ w.astype(np.float64) + b for k, (w, b) in weights().items()}
+    e = np.exp(logits["emotion"] / 2.0)
+    return {"emotion": e / e.sum(1, keepdims=True), "au": 1 / (1 + np.exp(-logits["au"]))}
+
+
+def faces(n: int, seed: int = 1) -> Any:
+    return np.random.default_rng(seed).integers(0, 256, (n, 6, 5), dtype=np.uint8)
+
+
+def test_predict_equals_the_net_by_hand(folder: Path) -> None:
+    images = faces(23)
+    got = Artifact.load(folder, threads=1).predict(images, batch_size=5)
+    want = by_hand(images)
+    assert list(got) == ["emotion", "au"]
+    for name, p in got.items():
+        assert p.dtype == np.float32
+        np.testing.assert_allclose(p, want[name], atol=2e-6)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 100])
+def test_batch_size_changes_nothing(folder: Path, batch_size: int) -> None:
+    artifact = Artifact.load(folder, threads=1)
+    images = faces(7)
+    one, other = artifact.predict(images), artifact.predict(list(images), batch_size=batch_size)
+    for name in one:
+        np.testing.assert_allclose(one[name], other[name], atol=1e-6)
+
+
+def test_no_images_give_no_rows(folder: Path) -> None:
+    artifact = Artifact.load(folder, threads=1)
+    for images in (faces(0), []):
+        got = artifact.predict(images, views="ten-crop")
+        assert {k: v.shape for k, v in got.items()} == {"emotion": (0, 3), "au": (0, 2)}
+
+
+def test_wrong_input_is_refused(folder: Path) -> None:
+    artifact = Artifact.load(folder, threads=1)
+    with pytest.raises(DataError, match=r"float32 .*not float64"):
+        artifact.logits(np.zeros((1, 1, 6, 5)))  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"\(2, 1, 5, 6\)"):
+        artifact.logits(np.zeros((2, 1, 5, 6), np.float32))
+    with pytest.raises(RecipeError, match="batch_size"):
+        artifact.predict(faces(1), batch_size=0)
+    with pytest.raises(RecipeError, match="did you mean 'flip'"):
+        artifact.predict(faces(1), views="flipp")
+
+
+@given(
+    st.lists(st.lists(st.floats(-1e4, 1e4, width=32), min_size=3, max_size=3), min_size=1, max_size=5),
+    st.floats(0.05, 20),
+)
+def test_probs_are_probabilities_that_keep_the_order(rows: list[list[float]], temperature: float) -> None:
+    z = np.array(rows, np.float32)
+    soft, sig = to_probs(z, "single", temperature), to_probs(z, "multi", temperature)
+    np.testing.assert_allclose(soft.sum(1), 1, atol=1e-6)
+    assert ((sig >= 0) & (sig <= 1)).all()
+    for p in (soft, sig):
+        ranked = np.take_along_axis(p, z.argsort(axis=1, kind="stable"), axis=1)
+        assert (np.diff(ranked, axis=1) >= 0).all()
+    two = np.stack([z[:, 0], np.zeros(len(z), np.float32)], axis=1)  # softmax over (z, 0) is a sigmoid
+    np.testing.assert_allclose(to_probs(two, "single", temperature)[:, 0], sig[:, 0], atol=1e-6)
+
+
+def test_probs_of_huge_logits_are_finite() -> None:
+    z = np.array([[1e30, -1e30, 0.0]], np.float32)
+    assert to_probs(z, "single").tolist() == [[1.0, 0.0, 0.0]]
+    assert to_probs(z, "multi").tolist() == [[1.0, 0.0, 0.5]]
+
+
+def test_small_sigmoids_keep_their_digits() -> None:
+    np.testing.assert_allclose(to_probs(np.array([[-40.0]], np.float32), "multi"), np.exp(-40), rtol=1e-6)
+
+
+def test_files_are_written_whole(folder: Path) -> None:
+    assert sorted(p.name for p in folder.iterdir()) == ["card.json", "model.onnx"]
+    digest = hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
+    assert json.loads((folder / "card.json").read_text())["model_sha256"] == digest
+
+
+def test_unwritable_folder(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be written"):
+        save_artifact(tmp_path / "file", b"x", card())
+
+
+@pytest.mark.parametrize("length", [0, 1, 200])
+def test_model_cut_short(folder: Path, length: int) -> None:
+    model = folder / "model.onnx"
+    model.write_bytes(model.read_bytes()[:length])
+    with pytest.raises(RunError, match=r"model\.onnx \(\d+ bytes\).*cut short"):
+        Artifact.load(folder)
+
+
+def test_missing_files(folder: Path) -> None:
+    with pytest.raises(RunError, match="holds no model"):
+        Artifact.load(folder / "nowhere")
+    (folder / "model.onnx").unlink()
+    with pytest.raises(RunError, match=r"model\.onnx cannot be read"):
+        Artifact.load(folder)
+
+
+def test_bytes_that_are_no_model(tmp_path: Path) -> None:
+    save_artifact(tmp_path, b"no model", card())
+    with pytest.raises(RunError, match="no model onnxruntime can read"):
+        Artifact.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("model", "changes", "message"),
+    [
+        (linear_model(weights(), input_name="x"), {}, "must take one input 'images'"),
+        (linear_model(weights(), shape=(4, 1, 6, 5)), {}, r"shape \[4, 1, 6, 5\]"),
+        (linear_model(weights()), {"preprocess": Preprocess(size=(5, 6)).to_json()}, "the card's preprocess"),
+        (linear_model({"emotion": weights()["emotion"]}), {}, "the card names emotion, au"),
+        (linear_model(weights()), {"outputs": (EMOTION,)}, "has the outputs emotion, au"),
+        (
+            linear_model(weights()),
+            {"outputs": (Output("emotion", "single", ("a", "b")), AU)},
+            "the card's 2 labels",
+        ),
+        (linear_model(weights()), {"preprocess": {"size": [6, 5]}}, r"card\.json: field 'preprocess'"),
+    ],
+)
+def test_model_and_card_must_fit(tmp_path: Path, model: bytes, changes: dict[str, Any], message: str) -> None:
+    save_artifact(tmp_path, model, card(**changes))
+    with pytest.raises(RunError, match=message):
+        Artifact.load(tmp_path)
+
+
+def test_nan_weights_are_an_error_not_an_answer(tmp_path: Path) -> None:
+    heads = weights()
+    heads["au"] = (heads["au"][0] * np.nan, heads["au"][1])
+    save_artifact(tmp_path, linear_model(heads), card())
+    with pytest.raises(DuchenneError, match="not finite"):
+        Artifact.load(tmp_path, threads=1).predict(faces(2))
