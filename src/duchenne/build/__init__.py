@@ -1,1 +1,57 @@
+"""The only place where a recipe's names become objects."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ..datasets import load
+from ..datasets.faceset import FaceSet
+from ..errors import RecipeError
+from ..learners import learner_class
+from ..recipe import Recipe
+from ..transforms import Preprocess
+
+
+def build_faces(recipe: Recipe, root: Path | None) -> FaceSet:
+    """Load the recipe's data set, with the outputs it names. Raises DataError, RecipeError."""
+    faces = load(recipe.data.name, root, **recipe.data.options)
+    return faces.keep_outputs(recipe.data.outputs) if recipe.data.outputs else faces
+
+
+def build_preprocess(recipe: Recipe) -> Preprocess:
+    """The preprocess that training, evaluation and prediction share."""
+    return Preprocess(**recipe.preprocess.model_dump())
+
+
+def build_learner(recipe: Recipe, accelerator: str = "auto", devices: int = 1) -> Any:
+    """The recipe's learner, not fitted.
+
+    Args:
+        recipe: What to build from.
+        accelerator: Lightning Fabric's name of the device kind (torch learners).
+        devices: Number of processes (torch learners).
+
+    Raises:
+        RecipeError: A name that is not known.
+        MissingExtraError: The learner's packages are not installed.
+    """
+    cls = learner_class(recipe.learner.name)
+    if recipe.learner.name != "torch":
+        raise RecipeError(f"learner.name = {recipe.learner.name}: no way to build it is known")
+    from ..transforms.augment import Augment
+
+    return cls(
+        model=recipe.learner.model,
+        args=dict(recipe.learner.args),
+        preprocess=build_preprocess(recipe),
+        augment=Augment(**recipe.augment.model_dump()),
+        balance=recipe.balance,
+        optimizer=recipe.optimizer,
+        schedule=recipe.schedule,
+        loss=recipe.loss,
+        stop=recipe.stop,
+        train=recipe.train,
+        accelerator=accelerator,
+        devices=devices,
+    )

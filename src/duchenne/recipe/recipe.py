@@ -54,8 +54,12 @@ class Recipe(s.Section):
         return self.model_dump(mode="json", by_alias=True)
 
     def fingerprint(self) -> str:
-        """First 8 hex digits of SHA-256 over what decides the learning; two recipes that train alike share it."""
-        decisive = {k: v for k, v in self.to_dict().items() if k in LEARNING_SECTIONS}
+        """First 8 hex digits of SHA-256 over what decides the learning; two recipes that train alike share it.
+
+        Fields at their default do not count, so that a field added later leaves old runs their fingerprint.
+        """
+        changed = self.model_dump(mode="json", exclude_defaults=True)
+        decisive = {k: v for k, v in changed.items() if k in LEARNING_SECTIONS}
         return hashlib.sha256(json.dumps(decisive, sort_keys=True).encode()).hexdigest()[:8]
 
 

@@ -1,0 +1,53 @@
+"""What a figure may depend on beside the recipe: versions, processor, threads."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+PACKAGES = ("duchenne", "numpy", "torch", "lightning-fabric", "kornia", "onnxruntime", "opencv-python-headless", "scikit-learn")
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that decide figures; those not installed are left out."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def environment(accelerator: str, devices: int) -> dict[str, Any]:
+    """Versions, system, processor, threads, device. No host names, no paths, no user names."""
+    import torch
+
+    return {
+        "versions": versions(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "accelerator": torch.cuda.get_device_name(0) if _on_cuda(accelerator) else "cpu",
+        "devices": devices,
+    }
+
+
+def _on_cuda(accelerator: str) -> bool:
+    import torch
+
+    return accelerator in ("auto", "cuda", "gpu") and torch.cuda.is_available()
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            for line in file:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or "unknown"
