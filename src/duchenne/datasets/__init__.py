@@ -32,7 +32,8 @@ def _folder(root: Path | None, **options: Any) -> FaceSet:
 def _synthetic(root: Path | None, **options: Any) -> FaceSet:
     from .synthetic import load_synthetic
 
-    return load_synthetic(**options)
+    faces: FaceSet = load_synthetic(**options)
+    return faces
 
 
 # Name -> function of the data folder and the loader's own options.
@@ -48,8 +49,8 @@ def load(name: str, root: Path | None = None, **options: Any) -> FaceSet:
 
     Args:
         name: A key of `DATASETS`.
-        root: The data folder with the publishers' layouts ($DUCHENNE_DATA); "synthetic" needs none. For "folder",
-            the option ``path`` names the folder (relative to root), else root is the folder.
+        root: The data folder with the publishers' layouts ($DUCHENNE_DATA); "synthetic" needs none. For
+            "folder", the option ``path`` names the folder (relative to root), else root is the folder.
         options: The loader's own keyword arguments.
 
     Raises:

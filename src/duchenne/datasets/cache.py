@@ -5,10 +5,11 @@ Layout under ``$DUCHENNE_CACHE`` (default ``~/.cache/duchenne``)::
     <kind>-v<version>-<key>/      one entry: NAME.npy per array, and meta.json with their sizes and checksums
     seen/<digest>.json            content hash of files whose path, size, times and inode were seen before
 
-Hashing 300 MB takes longer than reopening may, so the content hash of a source is remembered together with its
-files' size, modification time, change time and inode. When any of these differs the content is hashed again; where
-it is the same as before (a file copied, touched or moved) the entry still serves. A file changed within the last
-two seconds is not remembered, since a second change could leave the same time stamp (git calls this "racy").
+Hashing 300 MB takes longer than reopening may, so the content hash of a source is remembered together with
+its files' size, modification time, change time and inode. When any of these differs the content is hashed
+again; where it is the same as before (a file copied, touched or moved) the entry still serves. A file changed
+within the last two seconds is not remembered, since a second change could leave the same time stamp (git
+calls this "racy").
 """
 
 from __future__ import annotations
@@ -70,9 +71,9 @@ def cached_arrays(
 ) -> Cached:
     """Return the arrays that ``build`` makes from the sources, from the cache where it holds them.
 
-    A missing, cut or otherwise damaged entry is built anew. An entry appears under its name only when complete
-    (written beside, then renamed), so two processes may do this at once. A cache that cannot be written is
-    no error: the arrays then stay in RAM, and the note says so.
+    A missing, cut or otherwise damaged entry is built anew. An entry appears under its name only when
+    complete (written beside, then renamed), so two processes may do this at once. A cache that cannot be
+    written is no error: the arrays then stay in RAM, and the note says so.
 
     Args:
         kind: Short name of what is stored, the first part of the entry's name.
@@ -97,7 +98,7 @@ def cached_arrays(
 
 
 def content_key(sources: Sequence[Path], root: Path, salt: str = "") -> str:
-    """SHA-256 (32 hex digits) over the sources' contents and the salt; remembered by their stat (see above)."""
+    """SHA-256 (32 hex digits) over the sources' contents and the salt, remembered by stat (see above)."""
     states = [_state(path) for path in sources]
     seen = root / "seen" / f"{hashlib.sha256(json.dumps([states, salt]).encode()).hexdigest()[:32]}.json"
     known = _read_json(seen)

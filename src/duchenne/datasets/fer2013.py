@@ -1,6 +1,7 @@
 """FER2013 as published: the CSV, or the Kaggle folder tree; with FER+ votes on request.
 
-Source: Goodfellow et al. 2013, "Challenges in representation learning: a report on three machine learning contests".
+Source: Goodfellow et al. 2013, "Challenges in representation learning: a report on three machine learning
+contests".
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ import numpy.typing as npt
 from ..errors import DataError, did_you_mean
 from ..labels import FER2013_EMOTIONS, FERPLUS_EMOTIONS, Output
 from .cache import cached_arrays
-from .faceset import SPLITS, FaceSet
-from .fer2013_csv import SIDE, USAGES, read_fer2013_csv
+from .faceset import FaceSet
+from .fer2013_csv import USAGES, read_fer2013_csv
 from .ferplus import Votes, ferplus_targets, read_ferplus_csv
-from .splits import partition
+from .splits import assign_split
 
 Array = npt.NDArray[Any]
 Labels = Literal["fer2013", "ferplus", "both"]
@@ -30,11 +31,11 @@ ALL = "all"
 DEFAULT_SPLIT: Mapping[str, str | float] = {"train": "Training", "val": "PublicTest", "test": "PrivateTest"}
 TREE_SPLIT: Mapping[str, str | float] = {"train": "Training", "val": 0.1, "test": MERGED_TEST}
 LAYOUT = """\
-FER2013 is the Kaggle competition "Challenges in Representation Learning: Facial Expression Recognition" (its terms
-  allow research). Lay it out as one of
-    DATA/fer2013/fer2013.csv                      (columns emotion,pixels,Usage; icml_face_data.csv, train.csv too)
-    DATA/fer2013/train/angry/*.png, test/angry/*  (the Kaggle folder tree)
-    DATA/fer2013/fer2013new.csv                   (FER+ votes, only for labels = "ferplus" or "both")
+FER2013 is the Kaggle competition "Challenges in Representation Learning: Facial Expression Recognition"
+  (its terms allow research). Lay it out as one of
+    DATA/fer2013/fer2013.csv   (columns emotion,pixels,Usage; or icml_face_data.csv, or train.csv)
+    DATA/fer2013/train/angry/*.png, test/angry/*   (the Kaggle folder tree)
+    DATA/fer2013/fer2013new.csv   (FER+ votes, only for labels = "ferplus" or "both")
   and name DATA with --data or $DUCHENNE_DATA."""
 
 
@@ -51,11 +52,13 @@ def load_fer2013(
 
     Args:
         root: The data folder (holding ``fer2013/``), or the ``fer2013`` folder itself.
-        split: "train", "val" and "test", each a part's published name ("Training", "PublicTest", "PrivateTest"),
-            or, for val and test, a share of the train part to cut from it (seeded, stratified by class). Default: by the
-            published names; for the folder tree, whose test parts are merged, a tenth of Training is val.
-        labels: "fer2013": output ``emotion`` of 7 classes. "ferplus": output ``emotion`` of 8 classes from the
-            FER+ votes. "both": outputs ``emotion`` (7) and ``ferplus`` (8). Faces that FER+ drops get split "".
+        split: "train", "val" and "test", each a part's published name ("Training", "PublicTest",
+            "PrivateTest"), or, for val and test, a share of the train part to cut from it (seeded, stratified
+            by class). Default: by the published names; for the folder tree, whose test parts are merged, a
+            tenth of Training is val.
+        labels: "fer2013": output ``emotion`` of 7 classes. "ferplus": output ``emotion`` of 8 classes from
+            the FER+ votes. "both": outputs ``emotion`` (7) and ``ferplus`` (8). Faces that FER+ drops get
+            split "".
         votes: How FER+ votes become targets, see `ferplus_targets`.
         seed: Of the cut shares.
         cache_dir: See `cache.cache_root`.
@@ -82,6 +85,7 @@ def load_fer2013(
     else:
         pixels, emotion, part, ids, notes = _load_csv(csv, cache_dir)
         split = DEFAULT_SPLIT if split is None else split
+    _check_parts(split, part)
     outputs = [Output("emotion", "single", FER2013_EMOTIONS)]
     targets: dict[str, Array] = {"emotion": emotion}
     masks: dict[str, Array] = {}
@@ -109,46 +113,18 @@ def load_fer2013(
     )
 
 
-def assign_split(
-    part: Array, emotion: Array, keep: Array, split: Mapping[str, str | float], seed: int
-) -> Array:
-    """Name each row's split by its publisher's part, then cut the shares from train.
-
-    Raises:
-        DataError: An unknown split or part, one part named twice, or shares that leave no train.
-    """
+def _check_parts(split: Mapping[str, str | float], part: Array) -> None:
+    """Say why a published part is not in this layout, before the plain "no such part" does."""
     parts = list(dict.fromkeys(part.tolist()))
-    result = np.full(len(part), "", dtype="<U5")
-    shares: dict[str, float] = {}
-    for name, value in split.items():
-        if name not in SPLITS:
-            raise DataError(f"there is no split '{name}'", did_you_mean(name, SPLITS))
-        if not isinstance(value, str):
-            shares[name] = float(value)
-            continue
-        if value not in parts:
+    for value in split.values():
+        if isinstance(value, str) and value not in parts:
             raise _unknown_part(value, parts)
-        chosen = part == value
-        if (result[chosen] != "").any():
-            raise DataError(f"part '{value}' stands for two splits", "give each split a part of its own")
-        result[chosen] = name
-    result[~keep] = ""
-    if "train" in shares or ("train" not in split and shares):
-        raise DataError("split 'train' must name a publisher's part", f"parts here: {', '.join(parts)}")
-    if shares:
-        rows = np.flatnonzero(result == "train")
-        bad = [v for v in shares.values() if not 0 < v < 1]
-        if bad or sum(shares.values()) >= 1:
-            raise DataError(f"shares {shares} cut from train must be above 0 and leave some of it")
-        rest = {"train": 1.0 - sum(shares.values())}
-        result[rows] = partition(emotion[rows], {**rest, **shares}, seed)
-    return result
 
 
 def _unknown_part(value: str, parts: list[str]) -> DataError:
     if MERGED_TEST in parts and value in USAGES:
         return DataError(
-            f"the folder tree has no {value}: Kaggle merged PublicTest and PrivateTest into its 'test' folder",
+            f"the folder tree has no {value}: Kaggle merged PublicTest and PrivateTest into 'test'",
             f"use fer2013.csv, or split test = '{MERGED_TEST}' and val = a share such as 0.1",
         )
     if parts == [ALL] and value in USAGES:
@@ -206,11 +182,6 @@ def _load_votes(
     target, keep = ferplus_targets(np.asarray(arrays["votes"]), mode)
     output = Output(name, "multi" if mode == "multi-target" else "single", FERPLUS_EMOTIONS)
     counts = ", ".join(f"{int((~keep & (part == p)).sum()):,} in {p}" for p in dict.fromkeys(part.tolist()))
-    note = f"FER+ '{mode}': {int((~keep).sum()):,} faces dropped as unknown, not a face or without agreement ({counts})."
+    lost = int((~keep).sum())
+    note = f"FER+ '{mode}': {lost:,} faces dropped as unknown, not a face or without agreement ({counts})."
     return output, target, keep, (note,)
-
-
-def check_side(shape: tuple[int, ...], path: Path) -> None:
-    """Raise DataError unless the image is grey or colour of FER2013's 48x48."""
-    if shape[:2] != (SIDE, SIDE):
-        raise DataError(f"{path} is {shape[1]}x{shape[0]}, not 48x48 as FER2013's faces are")

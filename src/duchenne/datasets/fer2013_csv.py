@@ -1,4 +1,4 @@
-"""FER2013's CSV, read fast: digits become pixels by whole-block NumPy arithmetic instead of one token at a time."""
+"""FER2013's CSV, read fast: digits become pixels by NumPy arithmetic on whole blocks of text."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def read_fer2013_csv(path: Path) -> dict[str, Array]:
     """Read and check a FER2013 CSV: columns ``emotion`` and ``pixels``, optional ``Usage``, in any order.
 
     Returns:
-        ``pixels`` ``(N, 48, 48)`` uint8, ``emotion`` ``(N,)`` uint8 in 0..6, and ``usage`` ``(N,)`` uint8 code
-        into `USAGES` (``(0,)`` where the file has no such column).
+        ``pixels`` ``(N, 48, 48)`` uint8, ``emotion`` ``(N,)`` uint8 in 0..6, and ``usage`` ``(N,)`` uint8
+        code into `USAGES` (``(0,)`` where the file has no such column).
 
     Raises:
         DataError: With file, row, line and field, at the first thing that is wrong.
@@ -185,7 +185,8 @@ def parse_pixels(fields: list[bytes], out: Array) -> bool:
     pair = digit[1:] & digit[:-1]  # at i: the characters i+1 and i are digits
     if (pair[2:] & pair[:-2]).any():  # four digits in a row
         return False
-    # At character i (from 3 on): its own digit, ten times the one before, a hundred times the one before that.
+    # At character i (from 3 on): its own digit, ten times the one before, a hundred times the one before
+    # that.
     hundreds = value[1:-2] * pair[2:]
     if hundreds.max(initial=0) > 2:
         return False

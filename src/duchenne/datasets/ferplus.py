@@ -1,7 +1,8 @@
 """FER+: ten people's votes for each FER2013 face, and the three published ways to make targets of them.
 
-Source: Barsoum, Zhang, Canton Ferrer, Zhang 2016, "Training deep networks for facial expression recognition with
-crowd-sourced label distribution", section 3; the rules' details follow the authors' published program (MIT).
+Source: Barsoum, Zhang, Canton Ferrer, Zhang 2016, "Training deep networks for facial expression recognition
+with crowd-sourced label distribution", section 3; the rules' details follow the authors' published program
+(MIT).
 """
 
 from __future__ import annotations
@@ -75,8 +76,8 @@ def ferplus_targets(votes: Array, mode: Votes) -> tuple[Array, Array]:
       three labels, or "unknown" or "NF" is met; what was taken, as shares. Dropped when that is half of the
       votes or less, or more than three labels. (The published training draws one label per epoch
       from these shares; the shares themselves are its expectation.)
-    - ``multi-target``: every label with 30% of the votes or more holds, as equals. Dropped when these have half
-      of the votes or less.
+    - ``multi-target``: every label with 30% of the votes or more holds, as equals. Dropped when these have
+      half of the votes or less.
 
     A face whose most voted kept label is "unknown" or "NF" is dropped.
 
@@ -85,8 +86,8 @@ def ferplus_targets(votes: Array, mode: Votes) -> tuple[Array, Array]:
         mode: One of the three.
 
     Returns:
-        The targets: ``(N,)`` int64 (-1 where dropped), ``(N, 8)`` float32 shares that add up to 1 (0 where dropped), or
-        ``(N, 8)`` float32 of 0 and 1; and ``(N,)`` bool, True for the faces kept.
+        The targets: ``(N,)`` int64 (-1 where dropped), ``(N, 8)`` float32 shares that add up to 1 (0 where
+        dropped), or ``(N, 8)`` float32 of 0 and 1; and ``(N,)`` bool, True for the faces kept.
 
     Raises:
         DataError: Unknown mode.
@@ -115,7 +116,7 @@ def ferplus_targets(votes: Array, mode: Votes) -> tuple[Array, Array]:
 
 
 def _take_from_the_top(counts: Array, total: Array) -> tuple[Array, Array]:
-    """The published "probability" rule; returns what was taken ``(N, 10)`` and where at most three labels were."""
+    """The published "probability" rule: what is taken ``(N, 10)``, and where at most three labels are."""
     left = counts.copy()
     taken = np.zeros_like(counts)
     passed = np.zeros(len(counts), dtype=np.int64)  # votes met so far

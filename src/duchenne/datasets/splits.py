@@ -1,4 +1,4 @@
-"""Splits and folds: pure functions from arrays to arrays, seeded, stratified by class or disjoint by subject."""
+"""Splits and folds: pure functions of arrays, seeded, stratified by class or disjoint by subject."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError
+from ..errors import DataError, did_you_mean
+from .faceset import SPLITS
 
 Array = npt.NDArray[Any]
 
@@ -17,10 +18,12 @@ def holdout(strata: Array, fraction: float, seed: int, subject: Array | None = N
     """Choose a seeded part of the rows, stratified by class, or whole subjects where they are given.
 
     Args:
-        strata: ``(N,)`` class codes; each class gives its share, rounded so that the total is ``fraction * N``.
+        strata: ``(N,)`` class codes; each class gives its share, rounded so that the total is ``fraction *
+            N``.
         fraction: Share of the rows, between 0 and 1.
         seed: Same seed, same choice.
-        subject: ``(N,)`` who is on the picture; no subject then stands on both sides, and shares are approximate.
+        subject: ``(N,)`` who is on the picture; no subject then stands on both sides, and shares are
+            approximate.
 
     Returns:
         ``(N,)`` bool, True for the chosen rows.
@@ -28,7 +31,8 @@ def holdout(strata: Array, fraction: float, seed: int, subject: Array | None = N
     Raises:
         DataError: The fraction is not between 0 and 1, or there are too few rows or subjects to cut.
     """
-    return partition(strata, {"rest": 1.0 - _checked(fraction), "held": fraction}, seed, subject) == "held"
+    parts = partition(strata, {"rest": 1.0 - _checked(fraction), "held": fraction}, seed, subject)
+    return np.asarray(parts == "held")
 
 
 def partition(
@@ -63,7 +67,7 @@ def partition(
 
 
 def folds(strata: Array, k: int, seed: int, subject: Array | None = None) -> npt.NDArray[np.int64]:
-    """Number each row's fold for k-fold cross-validation, stratified, or subject-disjoint where subjects are given.
+    """Number each row's fold for k-fold cross-validation, stratified, or disjoint by subject.
 
     Returns:
         ``(N,)`` int64 in 0..k-1; fold i is the held-out part of round i.
@@ -79,6 +83,61 @@ def folds(strata: Array, k: int, seed: int, subject: Array | None = None) -> npt
     return part.astype(np.int64)
 
 
+def assign_split(
+    part: Array,
+    strata: Array,
+    keep: Array,
+    split: Mapping[str, str | float],
+    seed: int,
+    subject: Array | None = None,
+) -> npt.NDArray[np.str_]:
+    """Name each row's split by its publisher's part, then cut the shares.
+
+    Args:
+        part: ``(N,)`` str: the publisher's parts.
+        strata: ``(N,)`` class codes, for the shares.
+        keep: ``(N,)`` bool; the other rows get split "".
+        split: "train", "val" and "test", each a part's name or a share. Shares of val and test are cut from
+            the train part; where all three are shares, from all rows.
+        seed: Of the shares.
+        subject: ``(N,)`` or None; see `holdout`.
+
+    Raises:
+        DataError: An unknown split or part, one part for two splits, or shares that do not fit.
+    """
+    parts = [p for p in dict.fromkeys(part.tolist()) if p]
+    result = np.full(len(part), "", dtype="<U5")
+    shares: dict[str, float] = {}
+    for name, value in split.items():
+        if name not in SPLITS:
+            raise DataError(f"there is no split '{name}'", did_you_mean(name, SPLITS))
+        if not isinstance(value, str):
+            shares[name] = float(value)
+            continue
+        if value not in parts:
+            raise DataError(f"there is no part '{value}'", did_you_mean(value, parts) if parts else "")
+        chosen = part == value
+        if (result[chosen] != "").any():
+            raise DataError(f"part '{value}' stands for two splits", "give each split a part of its own")
+        result[chosen] = name
+    if shares:
+        whole = len(shares) == len(split)
+        if not whole and ("train" in shares or "train" not in split):
+            raise DataError(
+                "shares are cut from split 'train', which must name a part", "or give only shares"
+            )
+        total = sum(shares.values())
+        if min(shares.values()) <= 0 or total > 1 + 1e-6 or (total > 1 - 1e-6 and "train" not in shares):
+            raise DataError(f"shares {shares} must be above 0, and leave some rows to train")
+        rows = np.flatnonzero(keep & ((result == "train") | whole))
+        rest = 1.0 - total
+        if rest > 1e-6:
+            shares = {**shares, ("" if "train" in shares else "train"): rest}
+        result[rows] = partition(strata[rows], shares, seed, None if subject is None else subject[rows])
+    result[~keep] = ""
+    return result
+
+
 def _checked(fraction: float) -> float:
     if not 0 < fraction < 1:
         raise DataError(f"a share of {fraction} is not between 0 and 1")
@@ -86,7 +145,7 @@ def _checked(fraction: float) -> float:
 
 
 def _stratified(codes: Array, weights: Array, rng: np.random.Generator) -> Array:
-    """Deal each class's shuffled rows to the parts by largest remainder, carrying remainders between classes."""
+    """Deal each class's shuffled rows to the parts by largest remainder, carried between classes."""
     part = np.empty(len(codes), dtype=np.int64)
     owed = np.zeros(len(weights))
     for code in np.unique(codes):
@@ -104,7 +163,7 @@ def _stratified(codes: Array, weights: Array, rng: np.random.Generator) -> Array
 
 
 def _by_subject(codes: Array, subject: Array, weights: Array, rng: np.random.Generator) -> Array:
-    """Give whole subjects, the largest first, to the part whose class counts they bring nearest to its target."""
+    """Give whole subjects, the largest first, to the part whose class counts they bring nearest to target."""
     _, person = np.unique(subject, return_inverse=True)
     person = person.reshape(-1)
     table = np.zeros((person.max() + 1, codes.max() + 1))

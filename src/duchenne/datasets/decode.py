@@ -1,0 +1,151 @@
+"""Image files to pixels, safely: checked by header before decoding, upright, 8 bits, grey or RGB."""
+
+from __future__ import annotations
+
+import io
+import threading
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, UnidentifiedImageError
+
+from ..errors import DataError
+
+Array = npt.NDArray[Any]
+
+MAX_PIXELS = 64_000_000  # 8000x8000; decoded RGB is then at most 192 MB
+# Only formats that decode in this process: Pillow would start Ghostscript for EPS.
+FORMATS = ("JPEG", "MPO", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+SUFFIXES = frozenset(
+    (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
+)
+_ORIENTATION = 0x0112  # EXIF tag
+_WARNINGS = threading.Lock()  # catch_warnings changes what all threads share
+
+
+def decode_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS, name: str = "") -> Array:
+    """Decode one image.
+
+    EXIF orientation is applied. 16-bit grey is scaled to 8 bits, palettes are looked up, transparent pixels
+    stand on white, CMYK and other colour spaces become RGB, and of several frames the first is taken.
+
+    Args:
+        source: A file, or its bytes.
+        max_pixels: Larger images are refused by their header, before anything is allocated.
+        name: What to call bytes in messages.
+
+    Returns:
+        uint8 ``(H, W)`` for grey, ``(H, W, 3)`` RGB for colour, C-contiguous.
+
+    Raises:
+        DataError: Naming the file: missing, not an image, cut short, too large, or of an unsupported kind.
+    """
+    label = _label(source, name)
+    image = _open(source, label, max_pixels)
+    with image:
+        turn = _orientation(image)
+        try:
+            image.load()
+            pixels = _pixels(image)
+        except DataError:
+            raise
+        except Exception as error:  # decoders raise all kinds of errors on damaged files
+            raise DataError(
+                f"{label} cannot be decoded: {error}", "the file is damaged; get it again"
+            ) from error
+    if pixels is None:
+        raise DataError(
+            f"{label} has pixels of kind '{image.mode}', whose range is not known",
+            "save it with 8 or 16 bits",
+        )
+    return np.ascontiguousarray(_upright(pixels, turn))
+
+
+def image_shape(source: Path | bytes, *, max_pixels: int = MAX_PIXELS, name: str = "") -> tuple[int, ...]:
+    """Shape that `decode_image` will give, by the header alone: ``(H, W)`` or ``(H, W, 3)``.
+
+    Raises:
+        DataError: As `decode_image`, for what the header shows.
+    """
+    with _open(source, _label(source, name), max_pixels) as image:
+        width, height = image.size
+        if _orientation(image) >= 5:
+            width, height = height, width
+        grey = image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
+        return (height, width) if grey else (height, width, 3)
+
+
+def _label(source: Path | bytes, name: str) -> str:
+    return name or (str(source) if isinstance(source, Path) else "the image")
+
+
+def _open(source: Path | bytes, label: str, max_pixels: int) -> Image.Image:
+    """Read the header and refuse what is too large."""
+    too_large = f"the limit is {max_pixels / 1e6:g} million pixels; make it smaller first"
+    try:
+        with _WARNINGS, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            file = io.BytesIO(source) if isinstance(source, bytes) else source
+            image = Image.open(file, formats=FORMATS)
+    except FileNotFoundError as error:
+        raise DataError(f"there is no file {label}") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{label} is too large: {str(error).split(',')[0]}", too_large) from error
+    except UnidentifiedImageError as error:
+        raise DataError(
+            f"{label} is not an image in a known format", f"known: {', '.join(FORMATS)}"
+        ) from error
+    except Exception as error:  # as above: any error of a header parser is the file's
+        raise DataError(f"{label} cannot be read as an image: {error}") from error
+    width, height = image.size
+    if width * height > max_pixels:
+        image.close()
+        raise DataError(f"{label} is too large: {width}x{height}", too_large)
+    return image
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF orientation 1..8; 1 where it is absent or damaged."""
+    with _WARNINGS, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            value = image.getexif().get(_ORIENTATION, 1)
+        except Exception:  # a damaged EXIF block does not make the picture unreadable
+            return 1
+    return value if isinstance(value, int) and 1 <= value <= 8 else 1
+
+
+def _pixels(image: Image.Image) -> Array | None:
+    """Pixels as uint8, or None for a mode whose range is not known."""
+    mode = image.mode
+    if mode in ("L", "RGB"):
+        return np.asarray(image)
+    if mode == "1":
+        return np.asarray(image.convert("L"))
+    if mode.startswith("I"):  # 16 bits a pixel; some versions of Pillow hold them in 32
+        wide = np.asarray(image).astype(np.int64)
+        if wide.min(initial=0) < 0 or wide.max(initial=0) > 65_535:
+            return None
+        return ((wide + 128) // 257).astype(np.uint8)  # 65535 / 255 = 257, rounded
+    if mode == "F":
+        return None
+    if mode in ("LA", "La", "RGBA", "RGBa", "PA") or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+        flat = Image.alpha_composite(white, rgba).convert("RGB")
+        return np.asarray(flat)[..., 0] if mode in ("LA", "La") else np.asarray(flat)
+    return np.asarray(image.convert("RGB"))
+
+
+def _upright(pixels: Array, orientation: int) -> Array:
+    """Undo the EXIF orientation (Exif 2.3, tag 274)."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    return pixels
