@@ -1,0 +1,189 @@
+"""``duchenne predict``: face crops in, one record an image out. Needs neither torch nor scikit-learn."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
+
+import typer
+
+from ..errors import RecipeError, RunError, did_you_mean
+
+if TYPE_CHECKING:
+    from ..inference import Record, Source, Writer
+    from ..labels import Output
+
+FORMATS = ("jsonl", "csv", "text")
+_SUFFIX_FORMATS = {".csv": "csv", ".txt": "text"}
+_NOTHING, _SOME_FAILED = 1, 3  # exit codes; 2 is a usage error
+
+_HELP = """Predict face crops: files, folders, patterns, or '-' for an image on standard input.
+
+Each image is taken as one face. One record an image: JSON Lines (label and score lists, best first), a CSV with
+fixed columns, or text. A bad file is reported in its row and stops nothing.
+
+Exit code 0: all images predicted; 1: none could be; 2: a wrong option; 3: some could not.
+
+Example: duchenne predict faces/ --model runs/demo --format csv --out faces.csv
+"""
+
+
+def predict_command(
+    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images, folders, patterns, or '-'.")],
+    model: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN_OR_DIR",
+            help="A run, its name, or a folder with model.onnx and card.json. Default: the newest finished run.",
+        ),
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FORMAT",
+            help="jsonl, csv or text. Default: by the ending of --out, else text on a terminal and jsonl elsewhere.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Write there; a file appears only when it is whole.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Faces per call of the net.")] = 64,
+    views: Annotated[str, typer.Option(help="single, flip or ten-crop: views that are averaged.")] = "single",
+    top: Annotated[int, typer.Option(min=1, help="Labels shown per output, as text only.")] = 3,
+    runs: Annotated[Path, typer.Option(metavar="DIR", envvar="DUCHENNE_RUNS", help="Where runs lie.")] = Path(
+        "runs"
+    ),
+) -> None:
+    from ..inference import Predictor, expand, find_model, newest_run
+
+    kind = _format(format, out)
+    if model is None:
+        run = newest_run(runs)
+        typer.echo(f"model: {run} (the newest finished run; --model names another)", err=True)
+        predictor = Predictor.from_run(run)
+    else:
+        predictor = Predictor.load(find_model(model, runs))
+    sources = list(expand(paths))
+    done = failed = 0
+    with _opened(out) as file:
+        writer = _writer(kind, file, predictor.artifact.outputs, sources, top)
+        quiet = out is None and sys.stdout.isatty()
+        records = predictor.predict(sources, batch_size, views)
+        for record in _progress(records, len(sources), quiet):
+            writer.write(record)
+            done += 1
+            failed += record["error"] is not None
+    if failed:
+        where = "" if kind == "text" and out is None else "; see their field 'error'"
+        typer.echo(f"{failed} of {done} images could not be predicted{where}", err=True)
+        raise typer.Exit(_NOTHING if failed == done else _SOME_FAILED)
+
+
+predict_command.__doc__ = _HELP
+
+
+def _format(named: str | None, out: Path | None) -> str:
+    if named is None:
+        if out is not None:
+            return _SUFFIX_FORMATS.get(out.suffix.lower(), "jsonl")
+        return "text" if sys.stdout.isatty() else "jsonl"
+    if named not in FORMATS:
+        raise RecipeError(f"there is no format '{named}'", did_you_mean(named, FORMATS))
+    return named
+
+
+def _writer(
+    kind: str, file: TextIO, outputs: Sequence[Output], sources: Sequence[Source], top: int
+) -> Writer:
+    from ..inference import CsvWriter, JsonLinesWriter
+
+    if kind == "csv":
+        return CsvWriter(file, outputs)
+    if kind == "jsonl":
+        return JsonLinesWriter(file)
+    return TextWriter(file, outputs, max((len(printable(s.path or "")) for s in sources), default=0), top)
+
+
+class TextWriter:
+    """A table for people: one line a face, the best labels of each output."""
+
+    def __init__(self, out: TextIO, outputs: Sequence[Output], path_width: int, top: int) -> None:
+        self._out = out
+        self._outputs = outputs
+        self._top = top
+        self._path_width = min(max(path_width, len("image")), 60)
+        longest = {o.name: max(map(len, o.labels)) for o in outputs}
+        # A cell is "label 0.93", cells of one output stand two spaces apart.
+        self._cell = {name: width + 5 for name, width in longest.items()}
+        head = ["image".ljust(self._path_width)]
+        for o in outputs:
+            head.append(o.name.ljust(self._width(o)))
+        self._line(head)
+
+    def write(self, record: Record) -> None:
+        """Write the image's lines."""
+        path = printable(record["path"] or "")
+        if len(path) > self._path_width:
+            path = "..." + path[3 - self._path_width :]
+        head = path.ljust(self._path_width)
+        if record["error"] is not None:
+            self._line([head, f"error: {printable(record['error'])}"])
+        elif not record["faces"]:
+            self._line([head, "no face"])
+        for face in record["faces"]:
+            cells = [head]
+            for o in self._outputs:
+                best = face["outputs"][o.name][: self._top]
+                text = "  ".join(f"{s['label']} {s['score']:.2f}".ljust(self._cell[o.name]) for s in best)
+                cells.append(text.ljust(self._width(o)))
+            self._line(cells)
+
+    def _width(self, output: Output) -> int:
+        shown = min(self._top, output.num_classes)
+        return max(len(output.name), shown * (self._cell[output.name] + 2) - 2)
+
+    def _line(self, cells: list[str]) -> None:
+        self._out.write(" | ".join(cells).rstrip() + "\n")
+
+
+def printable(text: str) -> str:
+    """The text with control characters and broken code points escaped, so that no file name steers a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+@contextmanager
+def _opened(out: Path | None) -> Iterator[TextIO]:
+    """Standard output; or a file, which gets its name when it is whole."""
+    if out is None:
+        if hasattr(sys.stdout, "reconfigure"):
+            sys.stdout.reconfigure(errors="backslashreplace")  # a file name may be no text
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    regular = not out.exists() or out.is_file()
+    part = out.with_name(out.name + ".part") if regular else out
+    try:
+        with part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+            yield file
+        if regular:
+            os.replace(part, out)
+    except OSError as error:
+        raise RunError(
+            f"{out} cannot be written: {error.strerror}", "free some space or name another file with --out"
+        ) from None
+
+
+def _progress(records: Iterator[Record], total: int, quiet: bool) -> Iterator[Record]:
+    """Pass the records through; a bar on standard error where that is a terminal and nothing else is shown."""
+    if quiet or not sys.stderr.isatty():
+        yield from records
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    console: Any = Console(stderr=True)
+    yield from track(records, "predict", total=total, console=console, transient=True)

@@ -1,0 +1,68 @@
+"""Which model is meant: a folder, a run's name, or the newest finished run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ..artifacts.artifact import CARD, MODEL
+from ..errors import RunError, did_you_mean
+
+_TRAIN = "`duchenne train demo` trains one on built-in faces in a few minutes"
+
+
+def find_model(named: str | Path, runs: Path) -> Path:
+    """Return the artifact's folder that is meant.
+
+    Args:
+        named: An artifact's folder, a run's folder, or the name of a run in `runs`.
+        runs: Where runs lie.
+
+    Raises:
+        RunError: There is none.
+    """
+    for path in (Path(named), runs / named):
+        if (path / CARD).is_file() or (path / MODEL).is_file():
+            return path
+        if (path / "run.json").is_file() or (path / "artifact").is_dir():
+            return artifact_of_run(path)
+    if Path(named).is_dir():
+        raise RunError(f"{named} is neither a run nor a model's folder ({MODEL} and {CARD})", _TRAIN)
+    known = [p.parent.name for p in runs.glob("*/run.json")]
+    raise RunError(
+        f"there is no model at '{named}', and no such run in {runs}",
+        did_you_mean(str(named), known) if known else _TRAIN,
+    )
+
+
+def artifact_of_run(run: Path) -> Path:
+    """Return the artifact's folder of a run. Raises RunError where it has none."""
+    folder = run / "artifact"
+    if (folder / CARD).is_file():
+        return folder
+    if not (run / "run.json").is_file():
+        raise RunError(f"{run} is not a run folder (no run.json)", _TRAIN)
+    raise RunError(
+        f"run {run} has no model yet",
+        "finish its training, or let `duchenne evaluate` make it from the best epoch",
+    )
+
+
+def newest_run(runs: Path) -> Path:
+    """Return the finished run with a model that was changed last.
+
+    Raises:
+        RunError: There is none.
+    """
+    found = []
+    for path in runs.glob("*/run.json"):
+        try:
+            state = json.loads(path.read_bytes())
+        except (OSError, ValueError):
+            continue  # a damaged run is not the newest one; naming it says what is wrong with it
+        finished = isinstance(state, dict) and state.get("status") == "finished"
+        if finished and (path.parent / "artifact" / CARD).is_file():
+            found.append((str(state.get("updated", "")), path.parent.name, path.parent))
+    if not found:
+        raise RunError(f"no finished run under {runs}", f"{_TRAIN}; or name a model with --model")
+    return max(found)[2]

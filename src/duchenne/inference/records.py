@@ -1,0 +1,123 @@
+"""One record an image, and how records are written: JSON Lines or CSV with fixed columns."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, TextIO, TypedDict
+
+import numpy as np
+import numpy.typing as npt
+
+from ..labels import Output
+
+
+class Score(TypedDict):
+    """One label of an output.
+
+    Attributes:
+        score: Probability in [0, 1]. Over a ``single`` output's labels the scores sum to 1.
+    """
+
+    label: str
+    score: float
+
+
+class Face(TypedDict):
+    """One face on an image.
+
+    Attributes:
+        box: x, y, width, height in pixels of the image as it is seen (EXIF orientation applied). A face crop
+            is its own box: ``[0, 0, width, height]``.
+        detector_score: The detector's confidence in [0, 1]; None where no detector was asked (a face crop).
+        outputs: Output name -> its labels, best first (equal scores: in the model's order).
+    """
+
+    box: list[int]
+    detector_score: float | None
+    outputs: dict[str, list[Score]]
+
+
+class Record(TypedDict):
+    """What is said about one image.
+
+    Attributes:
+        path: As it was named; "-" for standard input; None where an array or bytes were given.
+        error: What was wrong with the image, or None; `faces` is then empty.
+        faces: Empty where no face was found.
+    """
+
+    path: str | None
+    error: str | None
+    faces: list[Face]
+
+
+class Writer(Protocol):
+    """Takes records one by one, in order."""
+
+    def write(self, record: Record) -> None: ...
+
+
+class JsonLinesWriter:
+    """One JSON object a line, ASCII only (file names that are no text are escaped, never lost)."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def write(self, record: Record) -> None:
+        """Write one line."""
+        self._out.write(json.dumps(record, allow_nan=False) + "\n")
+
+
+class CsvWriter:
+    """One row a face, and one row for an image without faces or with an error; see `csv_columns`.
+
+    The header is written at once, so that no image at all still gives a table.
+    """
+
+    def __init__(self, out: TextIO, outputs: Sequence[Output]) -> None:
+        self._outputs = tuple(outputs)
+        self._csv = csv.writer(out, lineterminator="\n")
+        self._csv.writerow(csv_columns(outputs))
+
+    def write(self, record: Record) -> None:
+        """Write the image's rows."""
+        head = [record["path"] or "", record["error"] or ""]
+        if not record["faces"]:
+            width = len(csv_columns(self._outputs))
+            self._csv.writerow(head + [""] * (width - len(head)))
+        for number, face in enumerate(record["faces"]):
+            score = face["detector_score"]
+            row: list[Any] = [*head, number, *face["box"], "" if score is None else score]
+            for output in self._outputs:
+                best = face["outputs"][output.name][0]
+                scores = {s["label"]: s["score"] for s in face["outputs"][output.name]}
+                row += [best["label"], best["score"], *(scores[label] for label in output.labels)]
+            self._csv.writerow(row)
+
+
+def csv_columns(outputs: Sequence[Output]) -> list[str]:
+    """The columns for a model: they depend on its outputs alone, never on the images.
+
+    ``path, error, face, x, y, w, h, detector_score``, then per output ``<output>_label`` and
+    ``<output>_score`` (the best one) and a column ``<output>.<label>`` per label, in the model's order. ``face`` counts from 0.
+    """
+    columns = ["path", "error", "face", "x", "y", "w", "h", "detector_score"]
+    for output in outputs:
+        columns += [f"{output.name}_label", f"{output.name}_score"]
+        columns += [f"{output.name}.{label}" for label in output.labels]
+    return columns
+
+
+def scores(
+    outputs: Sequence[Output], probs: Mapping[str, npt.NDArray[np.float32]], row: int
+) -> dict[str, list[Score]]:
+    """Label and score lists, best first, of one row of a prediction."""
+    done: dict[str, list[Score]] = {}
+    for output in outputs:
+        p = probs[output.name][row]
+        order = np.argsort(-p, kind="stable").tolist()
+        # Seven digits are all that float32 holds.
+        done[output.name] = [{"label": output.labels[k], "score": float(f"{p[k]:.7g}")} for k in order]
+    return done
