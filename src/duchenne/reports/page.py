@@ -1,0 +1,102 @@
+"""The report of a run: one self-contained HTML page, and its pictures as files beside it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from ..errors import MissingExtraError, RunError
+from ..experiment.run import Run, RunState, write_text
+from .blocks import Picture, Section
+from .evaluated import evaluation_sections, key_section
+from .overview import circumstances_section, data_section, recipe_section, status_words, training_section
+from .style import new_figure
+
+ImageOf = Callable[[str], npt.NDArray[Any]]
+
+_TEMPLATES = Path(__file__).resolve().parent / "templates"
+
+
+def write_report(run: Run, *, image_of: ImageOf | None = None, images: bool = True) -> Path:
+    """Write report/index.html of a run, and its pictures as PNGs beside it.
+
+    The page asks for nothing outside itself: pictures and style are inside, and its content security policy
+    forbids all else. Unfinished runs and runs without test figures get a page that says so.
+
+    Args:
+        run: The run folder; nothing but its files is read.
+        image_of: Id -> uint8 pixels ``(H, W)`` or ``(H, W, 3)`` RGB; from the data set (a run holds no images).
+        images: False leaves all faces out (and says so).
+
+    Returns:
+        The path of index.html.
+
+    Raises:
+        MissingExtraError: matplotlib or Jinja2 is not installed.
+        RunError: The run folder is damaged or cannot be written.
+    """
+    new_figure(1, 1)
+    state = run.state
+    sections = [
+        key_section(run, state),
+        training_section(run, state),
+        *evaluation_sections(run, image_of if images else None, images),
+        data_section(run.info("data")),
+        recipe_section(run, state),
+        circumstances_section(run, state),
+    ]
+    page = render(run, state, sections)
+    folder = run.path / "report"
+    _write_pictures(folder, [p for s in sections for p in s.pictures()])
+    write_text(folder / "index.html", page)
+    return folder / "index.html"
+
+
+def render(run: Run, state: RunState, sections: Sequence[Section]) -> str:
+    """The page as HTML; every text in it is escaped by the template."""
+    try:
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    except ImportError:
+        raise MissingExtraError("jinja2", "train") from None
+    from markupsafe import Markup
+
+    from .. import __version__
+
+    css = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
+    # The policy allows exactly this style sheet, by its hash, and no other style or script.
+    digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
+    recipe = run.recipe
+    status, tone = status_words(run, state)
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return environment.get_template("report.html").render(
+        title=recipe.title,
+        run_name=state.name,
+        recipe_id=recipe.id,
+        source=recipe.source,
+        status=status,
+        status_tone=tone,
+        reason=state.reason,
+        sections=sections,
+        css=Markup(css),
+        css_hash=Markup(digest),
+        version=__version__,
+    )
+
+
+def _write_pictures(folder: Path, pictures: Sequence[Picture]) -> None:
+    """Replace the PNGs of the folder by these, so that no face of an earlier report stays behind."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("*.png"):
+            old.unlink()
+        for picture in pictures:
+            (folder / f"{picture.name}.png").write_bytes(picture.png)
+    except OSError as error:
+        raise RunError(f"{folder} cannot be written: {error.strerror}", "free some space") from None
