@@ -180,7 +180,8 @@ def test_any_size_and_strength_stays_in_range(
     ("field", "value"),
     [
         ("flip", 1.5), ("flip", -0.1), ("shift", float("nan")), ("rotate", 181), ("scale", 1.0),
-        ("brightness", "x"), ("contrast", float("inf")), ("erase", True), ("erase_area", (0.3, 0.2)), ("erase_area", (0.0, 0.2)),
+        ("brightness", "x"), ("contrast", float("inf")), ("erase", True), ("erase_area", (0.3, 0.2)),
+        ("erase_area", (0.0, 0.2)),
         ("erase_area", (0.1,)), ("padding", "wrap"),
     ],
 )  # fmt: skip
