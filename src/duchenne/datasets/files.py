@@ -71,7 +71,7 @@ class ReadFiles:
 
 
 class _TooLarge(Exception):
-    """The decoded images exceed the cache's limit; carries which files are good and the note on the others."""
+    """The decoded images exceed the cache's limit; carries which files are good."""
 
     def __init__(self, good: Array) -> None:
         super().__init__()
