@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from ..errors import RecipeError, RunError, did_you_mean
+from .options import RUNS, AsJson, RunsDir
 
 if TYPE_CHECKING:
     from ..inference import Record, Source, Writer
@@ -21,16 +22,6 @@ FORMATS = ("jsonl", "csv", "text")
 _SUFFIX_FORMATS = {".csv": "csv", ".txt": "text"}
 _NOTHING, _SOME_FAILED = 1, 3  # exit codes; 2 is a usage error
 
-_HELP = """Predict face crops: files, folders, patterns, or '-' for an image on standard input.
-
-Each image is taken as one face. One record an image: JSON Lines (label and score lists, best first), a CSV with
-fixed columns, or text. A bad file is reported in its row and stops nothing.
-
-Exit code 0: all images predicted; 1: none could be; 2: a wrong option; 3: some could not.
-
-Example: duchenne predict faces/ --model runs/demo --format csv --out faces.csv
-"""
-
 
 def predict_command(
     paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images, folders, patterns, or '-'.")],
@@ -38,14 +29,14 @@ def predict_command(
         str | None,
         typer.Option(
             metavar="RUN_OR_DIR",
-            help="A run, its name, or a folder with model.onnx and card.json. Default: the newest finished run.",
+            help="A run, its name, or a folder with model.onnx and card.json. Default: newest finished run.",
         ),
     ] = None,
     format: Annotated[
         str | None,
         typer.Option(
             metavar="FORMAT",
-            help="jsonl, csv or text. Default: by the ending of --out, else text on a terminal and jsonl elsewhere.",
+            help="jsonl, csv or text. Default: by the ending of --out, else text on a terminal, else jsonl.",
         ),
     ] = None,
     out: Annotated[
@@ -54,13 +45,23 @@ def predict_command(
     batch_size: Annotated[int, typer.Option(min=1, help="Faces per call of the net.")] = 64,
     views: Annotated[str, typer.Option(help="single, flip or ten-crop: views that are averaged.")] = "single",
     top: Annotated[int, typer.Option(min=1, help="Labels shown per output, as text only.")] = 3,
-    runs: Annotated[Path, typer.Option(metavar="DIR", envvar="DUCHENNE_RUNS", help="Where runs lie.")] = Path(
-        "runs"
-    ),
+    runs: RunsDir = RUNS,
+    as_json: AsJson = False,
 ) -> None:
+    """Predict face crops: files, folders, patterns, or '-' for an image on standard input.
+
+    Each image is taken as one face. One record an image: JSON Lines (label and score lists, best first), CSV
+    with fixed columns, or text. A bad file is reported in its row and stops nothing.
+
+    --json is --format jsonl.
+
+    Exit code 0: all images predicted; 1: none could be; 2: a wrong option; 3: some could not.
+
+    Example: duchenne predict faces/ --model runs/demo --format csv --out faces.csv
+    """
     from ..inference import Predictor, expand, find_model, newest_run
 
-    kind = _format(format, out)
+    kind = _format(format or ("jsonl" if as_json else None), out)
     if model is None:
         run = newest_run(runs)
         typer.echo(f"model: {run} (the newest finished run; --model names another)", err=True)
@@ -81,9 +82,6 @@ def predict_command(
         where = "" if kind == "text" and out is None else "; see their field 'error'"
         typer.echo(f"{failed} of {done} images could not be predicted{where}", err=True)
         raise typer.Exit(_NOTHING if failed == done else _SOME_FAILED)
-
-
-predict_command.__doc__ = _HELP
 
 
 def _format(named: str | None, out: Path | None) -> str:
@@ -151,7 +149,7 @@ class TextWriter:
 
 
 def printable(text: str) -> str:
-    """The text with control characters and broken code points escaped, so that no file name steers a terminal."""
+    """The text with control characters escaped, so that no file name steers a terminal."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
@@ -161,16 +159,37 @@ def _opened(out: Path | None) -> Iterator[TextIO]:
     if out is None:
         if hasattr(sys.stdout, "reconfigure"):
             sys.stdout.reconfigure(errors="backslashreplace")  # a file name may be no text
-        yield sys.stdout
-        sys.stdout.flush()
+        try:
+            yield sys.stdout
+            sys.stdout.flush()
+        except (
+            BrokenPipeError
+        ):  # the reader (`head`) has seen enough; the interpreter's last flush must not fail
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(0) from None
         return
-    regular = not out.exists() or out.is_file()
-    part = out.with_name(out.name + ".part") if regular else out
-    try:
-        with part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+    if out.exists() and not out.is_file():  # a pipe or a device: nothing to replace
+        with _writable(out), out.open("w", encoding="utf-8", errors="backslashreplace") as file:
             yield file
-        if regular:
+        return
+    part = out.with_name(out.name + ".part")
+    try:
+        with _writable(out):
+            with part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
+                yield file
             os.replace(part, out)
+    except KeyboardInterrupt:
+        typer.echo(f"interrupted; the records so far are in {part}", err=True)
+        raise
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _writable(out: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise RunError(
             f"{out} cannot be written: {error.strerror}", "free some space or name another file with --out"
@@ -178,7 +197,7 @@ def _opened(out: Path | None) -> Iterator[TextIO]:
 
 
 def _progress(records: Iterator[Record], total: int, quiet: bool) -> Iterator[Record]:
-    """Pass the records through; a bar on standard error where that is a terminal and nothing else is shown."""
+    """Pass the records through; a bar on standard error where nothing else is on the terminal."""
     if quiet or not sys.stderr.isatty():
         yield from records
         return

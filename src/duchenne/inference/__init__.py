@@ -3,10 +3,9 @@
 from .locate import artifact_of_run, find_model, newest_run
 from .predictor import FaceFinder, FoundFace, Predictor, WholeImage
 from .records import CsvWriter, Face, JsonLinesWriter, Record, Score, Writer, csv_columns
-from .sources import IMAGE_SUFFIXES, Source, expand
+from .sources import Source, expand
 
 __all__ = [
-    "IMAGE_SUFFIXES",
     "CsvWriter",
     "Face",
     "FaceFinder",

@@ -101,7 +101,8 @@ def csv_columns(outputs: Sequence[Output]) -> list[str]:
     """The columns for a model: they depend on its outputs alone, never on the images.
 
     ``path, error, face, x, y, w, h, detector_score``, then per output ``<output>_label`` and
-    ``<output>_score`` (the best one) and a column ``<output>.<label>`` per label, in the model's order. ``face`` counts from 0.
+    ``<output>_score`` (the best one) and a column ``<output>.<label>`` per label, in the model's order.
+    ``face`` counts from 0.
     """
     columns = ["path", "error", "face", "x", "y", "w", "h", "detector_score"]
     for output in outputs:

@@ -13,27 +13,10 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-# What OpenCV reads, by the file name's ending; other files in a folder are passed over.
-IMAGE_SUFFIXES = frozenset(
-    {
-        ".bmp",
-        ".dib",
-        ".jpe",
-        ".jpeg",
-        ".jpg",
-        ".pbm",
-        ".pgm",
-        ".png",
-        ".pnm",
-        ".ppm",
-        ".tif",
-        ".tiff",
-        ".webp",
-    }
-)
+from ..datasets.decode import SUFFIXES
 
-# An image file of more bytes is refused: 64 million pixels of three bytes, uncompressed, and some.
-_MAX_STDIN = 256 << 20
+# More bytes than the largest image that is decoded: 64 million pixels of three bytes.
+_MAX_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +25,7 @@ class Source:
 
     Attributes:
         path: The name in the record; None where there is none.
-        data: A file, an encoded file's bytes, or uint8 pixels ``(H, W)`` or ``(H, W, 3)`` RGB; None with an error.
+        data: A file, an encoded file's bytes, or uint8 ``(H, W)`` or ``(H, W, 3)`` RGB; None with an error.
         error: Why there is no image; the record then says so.
     """
 
@@ -63,7 +46,7 @@ def as_source(image: Source | Path | str | bytes | npt.NDArray[Any]) -> Source:
 
 
 def expand(paths: Iterable[str | Path], stdin: BinaryIO | None = None) -> Iterator[Source]:
-    """Yield the images that the paths name, in the order named; nothing is read but ``-``.
+    """Yield the images that the paths name, in the order named; only what is no regular file is read.
 
     Args:
         paths: Each a file; a folder (all image files below it, sorted by name, hidden ones and each folder's
@@ -83,35 +66,53 @@ def expand(paths: Iterable[str | Path], stdin: BinaryIO | None = None) -> Iterat
         elif os.path.lexists(text) or not glob.has_magic(text):
             yield _file(text)
         else:
-            found = sorted(glob.glob(text, recursive=True))
-            for path in found:
-                if os.path.isdir(path):
-                    # "**" also gives what lies below the folder.
-                    yield from () if "**" in text else _folder(path)
-                elif "**" not in text or _is_image(path):
-                    yield _file(path)
-            if not found:
-                yield Source(text, error=f"no file matches '{text}'")
+            yield from _pattern(text)
+
+
+def _pattern(text: str) -> Iterator[Source]:
+    """What a shell would have made of the pattern; below ``**`` only image files, as below a folder."""
+    deep = "**" in text
+    found = [p for p in sorted(glob.glob(text, recursive=True)) if not deep or _is_image(p)]
+    for path in found:
+        if not os.path.isdir(path):
+            yield _file(path)
+        elif not deep:  # "**" has given its files already
+            yield from _folder(path)
+    if not found:
+        yield Source(text, error=f"no image file matches '{text}'" if deep else f"no file matches '{text}'")
 
 
 def _file(path: str) -> Source:
-    return Source(path, Path(path)) if os.path.exists(path) else Source(path, error=f"{path} does not exist")
+    """A file the user named; a pipe can be read once only, so it is read here."""
+    if os.path.isfile(path):
+        return Source(path, Path(path))
+    if not os.path.exists(path):
+        return Source(path, error=f"{path} does not exist")
+    try:
+        with open(path, "rb") as pipe:
+            return _read(path, path, pipe)
+    except OSError as error:
+        return Source(path, error=f"{path} cannot be read: {error.strerror}")
 
 
 def _is_image(path: str) -> bool:
-    return os.path.splitext(path)[1].lower() in IMAGE_SUFFIXES
+    return os.path.splitext(path)[1].lower() in SUFFIXES
 
 
 def _standard_input(stdin: BinaryIO | None) -> Source:
     stream = sys.stdin.buffer if stdin is None else stdin
     if stream.isatty():
         return Source("-", error="'-' reads an image from standard input, which is a terminal")
-    data = stream.read(_MAX_STDIN + 1)
+    return _read("-", "standard input", stream)
+
+
+def _read(path: str, what: str, stream: BinaryIO) -> Source:
+    data = stream.read(_MAX_BYTES + 1)
     if not data:
-        return Source("-", error="standard input is empty")
-    if len(data) > _MAX_STDIN:
-        return Source("-", error=f"standard input holds more than {_MAX_STDIN >> 20} MiB")
-    return Source("-", data)
+        return Source(path, error=f"{what} is empty")
+    if len(data) > _MAX_BYTES:
+        return Source(path, error=f"{what} holds more than {_MAX_BYTES >> 20} MiB")
+    return Source(path, data)
 
 
 def _folder(top: str) -> Iterator[Source]:
@@ -138,7 +139,7 @@ def _folder(top: str) -> Iterator[Source]:
         below = [os.path.join(path, name) for name in names if not name.startswith(".")]
         stack += [p for p in below if os.path.isdir(p) or _is_image(p)]
     if not found:
-        yield Source(top, error=f"{top} holds no image files ({' '.join(sorted(IMAGE_SUFFIXES))})")
+        yield Source(top, error=f"{top} holds no image files ({' '.join(sorted(SUFFIXES))})")
 
 
 def _entry(path: str) -> Source:

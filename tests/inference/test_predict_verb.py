@@ -1,0 +1,197 @@
+"""``duchenne predict``: formats, exit codes, which model, and what it does not import."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner, Result
+
+from duchenne.cli.predict import TextWriter, predict_command, printable
+from duchenne.errors import RecipeError, RunError
+from duchenne.inference import Predictor, csv_columns
+from duchenne.labels import Output
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DUCHENNE_RUNS", raising=False)
+    app = typer.Typer(pretty_exceptions_enable=False)
+    app.command()(predict_command)
+
+    def run(*args: str, **options: Any) -> Result:
+        return CliRunner().invoke(app, list(args), **options)
+
+    return run
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "faces"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 9, 9), dtype=np.uint8)
+    for i, image in enumerate(pixels):
+        cv2.imwrite(str(folder / f"{i}.png"), image)
+    return folder
+
+
+def test_json_lines_are_what_the_predictor_says(call: Any, model: Path, images: Path) -> None:
+    result = call("faces", "--model", str(model))
+    assert result.exit_code == 0, result.output
+    paths = [Path("faces") / f"{i}.png" for i in range(3)]
+    want = list(Predictor.load(model).predict(paths))
+    got = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [r["path"] for r in got] == [str(p) for p in paths]
+    assert got == want
+    assert call("faces", "--model", str(model), "--json").stdout == result.stdout
+
+
+def test_csv_to_a_file(call: Any, model: Path, images: Path, tmp_path: Path) -> None:
+    result = call("faces", "missing.png", "--model", str(model), "--out", "out.csv", "--views", "flip")
+    assert result.exit_code == 3
+    assert "1 of 4 images could not be predicted" in result.stderr
+    assert result.stdout == ""
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text())))
+    assert list(rows[0]) == csv_columns(Predictor.load(model).artifact.outputs)
+    assert [r["error"] for r in rows] == ["", "", "", "missing.png does not exist"]
+    for row in rows[:3]:
+        total = sum(float(row[f"emotion.{label}"]) for label in ("happy", "sad", "angry"))
+        assert total == pytest.approx(1, abs=1e-5)
+    assert not list(tmp_path.glob("*.part"))
+
+
+def test_text_shows_the_best(call: Any, model: Path, images: Path) -> None:
+    result = call("faces/0.png", "nothing", "--model", str(model), "--format", "text", "--top", "2")
+    assert result.exit_code == 3
+    head, first, bad = result.stdout.splitlines()
+    assert head.split(" | ")[1].strip() == "emotion"
+    (record,) = Predictor.load(model).predict([images / "0.png"])
+    best = record["faces"][0]["outputs"]["emotion"]
+    for score in best[:2]:
+        assert f"{score['label']} {score['score']:.2f}" in first
+    assert best[2]["label"] not in first
+    assert bad.endswith("error: nothing does not exist")
+
+
+def test_nothing_predicted_is_exit_1(call: Any, model: Path) -> None:
+    assert call("a.png", "b.png", "--model", str(model)).exit_code == 1
+
+
+def test_standard_input(call: Any, model: Path, images: Path) -> None:
+    result = call("-", "--model", str(model), input=(images / "1.png").read_bytes())
+    assert result.exit_code == 0, result.output
+    record = json.loads(result.stdout)
+    assert record["path"] == "-"
+    (want,) = Predictor.load(model).predict([images / "1.png"])
+    assert record["faces"] == want["faces"]
+
+
+def test_newest_run_is_the_default(
+    call: Any, images: Path, tmp_path: Path, save_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    result = call("faces")
+    assert isinstance(result.exception, RunError)
+    assert "duchenne train demo" in str(result.exception)
+    save_run(tmp_path / "runs/old", updated="2026-01-01T00:00:00Z")
+    save_run(tmp_path / "runs/new", updated="2026-01-02T00:00:00Z")
+    result = call("faces")
+    assert result.exit_code == 0
+    assert "model: runs/new (the newest finished run" in result.stderr
+    save_run(tmp_path / "elsewhere/other", updated="2026-01-01T00:00:00Z")
+    monkeypatch.setenv("DUCHENNE_RUNS", "elsewhere")
+    assert "elsewhere/other" in call("faces").stderr
+    assert "model:" not in call("faces", "--model", "other").stderr
+
+
+def test_wrong_arguments(call: Any, model: Path, images: Path) -> None:
+    for args, message in [
+        (["--format", "jsn"], "did you mean 'jsonl'"),
+        (["--views", "flop"], "did you mean 'flip'"),
+    ]:
+        result = call("faces", "--model", str(model), *args)
+        assert isinstance(result.exception, RecipeError)
+        assert message in str(result.exception)
+    assert call("faces", "--model", str(model), "--batch-size", "0").exit_code == 2
+    assert call("--model", str(model)).exit_code == 2
+
+
+def test_out_that_cannot_be_written_leaves_the_old_file(
+    call: Any, model: Path, images: Path, tmp_path: Path, save_model: Callable[..., Path]
+) -> None:
+    result = call("faces", "--model", str(model), "--out", "no/folder/x.jsonl")
+    assert isinstance(result.exception, RunError)
+    assert "x.jsonl cannot be written: No such file" in str(result.exception)
+    (tmp_path / "old.jsonl").write_text("old")
+    save_model(tmp_path / "broken", scale=float("nan"))
+    result = call("faces", "--model", "broken", "--out", "old.jsonl")
+    assert isinstance(result.exception, RunError)
+    assert (tmp_path / "old.jsonl").read_text() == "old"
+    assert not list(tmp_path.glob("*.part"))
+    full = call("faces", "--model", str(model), "--out", "/dev/full")
+    assert "No space left" in str(full.exception)
+
+
+def test_file_names_do_not_steer_the_terminal() -> None:
+    assert printable("a\x1b[31mé\n\udcff.png") == "a\\x1b[31mé\\n\\udcff.png"
+    out = io.StringIO()
+    writer = TextWriter(out, [Output("emotion", "single", ("happy", "sad"))], 300, 3)
+    writer.write({"path": "x" * 290 + "/\x1bend.png", "error": None, "faces": []})
+    head, line = out.getvalue().splitlines()
+    assert "\x1b" not in line
+    assert line.index(" | ") == head.index(" | ") == 60
+    assert line.endswith("\\x1bend.png | no face")
+
+
+def test_a_file_name_that_is_no_text(call: Any, model: Path, images: Path) -> None:
+    os.rename(b"faces/0.png", b"faces/\xff.png")
+    for format in ("jsonl", "csv", "text"):
+        result = call("faces", "--model", str(model), "--format", format, "--out", "out")
+        assert result.exit_code == 0, result.output
+        assert b"udcff" in Path("out").read_bytes()
+
+
+def test_it_imports_neither_torch_nor_scikit_learn(model: Path, images: Path) -> None:
+    code = (
+        "import sys, typer\n"
+        "from duchenne.cli.predict import predict_command\n"
+        "early = {'numpy', 'cv2', 'onnxruntime', 'pydantic', 'PIL'} & set(sys.modules)\n"
+        "assert not early, early\n"
+        "app = typer.Typer(); app.command()(predict_command)\n"
+        f"app([{str(images)!r}, '--model', {str(model)!r}], standalone_mode=False)\n"
+        "heavy = {'torch', 'sklearn', 'matplotlib', 'scipy', 'pandas', 'pydantic', 'onnx', 'kornia'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert len(done.stdout.splitlines()) == 3
+
+
+def test_a_reader_that_goes_away_is_no_failure(model: Path, images: Path) -> None:
+    code = (
+        "import typer\n"
+        "from duchenne.cli.predict import predict_command\n"
+        "app = typer.Typer(); app.command()(predict_command)\n"
+        f"app([{str(images)!r}] * 200 + ['--model', {str(model)!r}])\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        said = process.stderr.read()
+    assert process.returncode == 0, said
+    assert said == b""

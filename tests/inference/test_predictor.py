@@ -1,0 +1,196 @@
+"""Predictor: the same numbers as evaluation, in order, whatever the batches and whatever is broken."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from duchenne.artifacts import Artifact
+from duchenne.datasets.faceset import FaceSet
+from duchenne.errors import RecipeError, RunError
+from duchenne.inference import FoundFace, Predictor, Source
+from duchenne.labels import Output
+
+
+def faces(n: int, side: int = 6, colour: bool = False) -> Any:
+    shape = (n, side, side, 3) if colour else (n, side, side)
+    return np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+
+
+def probs_of(record: Any, name: str, labels: tuple[str, ...]) -> list[float]:
+    (face,) = record["faces"]
+    by_label = {s["label"]: s["score"] for s in face["outputs"][name]}
+    return [by_label[label] for label in labels]
+
+
+@pytest.mark.parametrize("views", ["single", "flip", "ten-crop"])
+@pytest.mark.parametrize("colour", [False, True])
+def test_same_bytes_same_probabilities(model: Path, tmp_path: Path, views: str, colour: bool) -> None:
+    """Evaluation reads a FaceSet's pixels, prediction PNGs of the same pixels."""
+    pixels = faces(9, side=11, colour=colour)
+    n = len(pixels)
+    emotion = Output("emotion", "single", ("happy", "sad", "angry"))
+    faceset = FaceSet(
+        name="t", images=pixels, ids=np.arange(n).astype(str), outputs=(emotion,), rows=np.arange(n),
+        targets={"emotion": np.zeros(n, np.int64)}, split=np.full(n, "test"), part=np.full(n, ""),
+    )  # fmt: skip
+    artifact = Artifact.load(model, threads=1)
+    evaluated = artifact.predict(faceset.pixels(), batch_size=4, views=views)
+    paths = []
+    for i, image in enumerate(pixels):
+        paths.append(tmp_path / f"{i}.png")
+        cv2.imwrite(str(paths[-1]), image[..., ::-1] if colour else image)
+    records = list(Predictor.load(model, threads=1).predict(paths, batch_size=5, views=views))
+    assert [r["path"] for r in records] == [str(p) for p in paths]
+    for output in artifact.outputs:
+        got = [probs_of(r, output.name, output.labels) for r in records]
+        np.testing.assert_allclose(got, evaluated[output.name], atol=1e-6)
+
+
+def test_a_crop_is_one_face_whose_box_is_the_image(model: Path) -> None:
+    (record,) = Predictor.load(model).predict([np.zeros((20, 30, 3), np.uint8)])
+    assert record["path"] is None
+    assert record["error"] is None
+    (face,) = record["faces"]
+    assert face["box"] == [0, 0, 30, 20]
+    assert face["detector_score"] is None
+    assert list(face["outputs"]) == ["emotion", "au"]
+    for scores in face["outputs"].values():
+        values = [s["score"] for s in scores]
+        assert values == sorted(values, reverse=True)
+    assert sum(s["score"] for s in face["outputs"]["emotion"]) == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 64])
+def test_a_bad_file_is_its_rows_error_and_stops_nothing(model: Path, tmp_path: Path, batch_size: int) -> None:
+    good = cv2.imencode(".png", faces(1)[0])[1].tobytes()
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "empty.png").write_bytes(b"")
+    (tmp_path / "cut.jpg").write_bytes(cv2.imencode(".jpg", faces(1, side=64)[0])[1].tobytes()[:300])
+    (tmp_path / "folder.png").mkdir()
+    images: list[Any] = [
+        good,
+        tmp_path / "text.png",
+        tmp_path / "empty.png",
+        good,
+        tmp_path / "cut.jpg",
+        tmp_path / "missing.png",
+        tmp_path / "folder.png",
+        np.zeros((4, 4), np.float32),
+        np.zeros((0, 4), np.uint8),
+        np.zeros((4, 4, 2), np.uint8),
+        Source("x", error="said before"),
+        good,
+        faces(1)[0],
+    ]
+    records = list(Predictor.load(model, threads=1).predict(images, batch_size))
+    fine = [i for i, r in enumerate(records) if r["error"] is None]
+    assert fine == [0, 3, 11, 12]
+    assert len(records) == len(images)
+    outputs = [records[i]["faces"][0]["outputs"] for i in fine]
+    for one in outputs[1:]:
+        assert one["emotion"][0]["label"] == outputs[0]["emotion"][0]["label"]
+        assert one["emotion"][0]["score"] == pytest.approx(outputs[0]["emotion"][0]["score"], abs=1e-6)
+    for i, record in enumerate(records):
+        if i not in fine:
+            assert record["faces"] == []
+            assert record["error"]
+    for i, name in ((1, "text.png"), (2, "empty.png"), (4, "cut.jpg"), (5, "missing.png")):
+        assert name in str(records[i]["error"])
+    assert records[10] == {"path": "x", "error": "said before", "faces": []}
+
+
+def test_records_stream(model: Path) -> None:
+    """The first batch comes out before the third is read."""
+    read = 0
+
+    def images() -> Any:
+        nonlocal read
+        for image in faces(100):
+            read += 1
+            yield image
+
+    stream = Predictor.load(model, threads=1).predict(images(), batch_size=10)
+    next(stream)
+    assert read == 10
+    assert 1 + len(list(stream)) == 100
+
+
+def test_a_generator_may_reuse_its_buffer(model: Path) -> None:
+    pixels = faces(6)
+
+    def images() -> Any:
+        buffer = np.empty_like(pixels[0])
+        for image in pixels:
+            buffer[:] = image
+            yield buffer
+
+    predictor = Predictor.load(model, threads=1)
+    assert list(predictor.predict(images())) == list(predictor.predict(list(pixels)))
+
+
+class Halves:
+    """Finds a face in each half of a wide image, one in a square one, none in a high one."""
+
+    def find(self, image: Any) -> list[FoundFace]:
+        h, w = image.shape[:2]
+        if w < h:
+            return []
+        return [FoundFace((x, 0, h, h), 0.5 + x / 100, image[:, x : x + h]) for x in range(0, w, h)]
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 50])
+def test_a_finder_gives_none_one_or_two_faces(model: Path, batch_size: int) -> None:
+    a, b, c = faces(3, side=12)
+    images = [np.hstack([a, b]), np.vstack([a, b]), c, np.hstack([c, a]), np.vstack([c, c])]
+    predictor = Predictor(Artifact.load(model, threads=1), finder=Halves())
+    records = list(predictor.predict(images, batch_size))
+    assert [len(r["faces"]) for r in records] == [2, 0, 1, 2, 0]
+    assert all(r["error"] is None for r in records)
+    assert [f["box"] for f in records[0]["faces"]] == [[0, 0, 12, 12], [12, 0, 12, 12]]
+    assert [f["detector_score"] for f in records[0]["faces"]] == [0.5, 0.62]
+    want = Artifact.load(model, threads=1).predict(np.stack([a, b, c, c, a]))["emotion"]
+    flat = [f for r in records for f in r["faces"]]
+    for face, p in zip(flat, want, strict=True):
+        by_label = {s["label"]: s["score"] for s in face["outputs"]["emotion"]}
+        np.testing.assert_allclose([by_label[label] for label in ("happy", "sad", "angry")], p, atol=1e-6)
+
+
+def test_wrong_arguments_are_said_at_once(model: Path) -> None:
+    predictor = Predictor.load(model)
+    with pytest.raises(RecipeError, match="batch_size"):
+        predictor.predict([], batch_size=0)
+    with pytest.raises(RecipeError, match="no view 'twin'"):
+        predictor.predict([], views="twin")
+    with pytest.raises(TypeError, match="put a single one into a list"):
+        predictor.predict("face.png")
+    with pytest.raises(TypeError, match="not int"):
+        list(predictor.predict([3]))  # type: ignore[list-item]
+    assert list(predictor.predict([])) == []
+
+
+def test_a_broken_net_is_an_error(tmp_path: Path, save_model: Callable[..., Path]) -> None:
+    save_model(tmp_path, scale=float("nan"))
+    with pytest.raises(RunError, match="not finite"):
+        list(Predictor.load(tmp_path).predict(list(faces(1))))
+
+
+def test_prediction_imports_nothing_heavy(model: Path) -> None:
+    code = (
+        "import sys, numpy as np\n"
+        "from duchenne.inference import Predictor\n"
+        f"(r,) = Predictor.load({str(model)!r}).predict([np.zeros((6, 6), np.uint8)])\n"
+        "assert r['error'] is None, r\n"
+        "heavy = {'torch', 'sklearn', 'matplotlib', 'scipy', 'pandas', 'pydantic', 'typer', 'rich', 'onnx'}\n"
+        "print(sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert done.stderr == ""
