@@ -8,8 +8,8 @@ import numpy as np
 
 from ..errors import RecipeError
 from . import facepaint
-from .faceparams import YAW_DEPTH, Array, FaceParams, landmarks, mouth_shape, rest, side_shape
 from .facepaint import F32, Canvas
+from .faceparams import YAW_DEPTH, Array, FaceParams, landmarks, mouth_shape, rest, side_shape
 
 __all__ = ["MONK_TONES", "FaceParams", "landmarks", "render", "rest"]
 
@@ -64,16 +64,18 @@ def _draw(p: FaceParams, size: int, color: Color) -> Array:
     if part := c.window((-0.8, 0.8, -0.84, -0.15)):
         facepaint.forehead(part, m)
     for side in (-1, +1):
-        g = _scalars(side_shape(p, side) | {"gaze": p["gaze"]})
-        if part := c.window(_sided(side, 0.02, 0.75, -0.42, 0.17)):
+        g = _scalars(
+            side_shape(p, side) | {"gaze": p["gaze"], "glint": np.where(p["light_x"] < 0, -0.03, 0.03)}
+        )
+        if part := c.window(_sided(side, 0.0, 0.75, -0.48, 0.17)):
             facepaint.eye(part, side, g, tones)
-        if part := c.window(_sided(side, 0.0, 0.72, 0.0, 0.85)):
+        if part := c.window(_sided(side, -0.05, 0.8, -0.05, 1.1)):
             facepaint.cheek(part, side, g, m)
-        if part := c.window(_sided(side, 0.02, 0.66, -0.72, -0.1)):
+        if part := c.window(_sided(side, 0.02, 0.66, -0.75, -0.03)):
             facepaint.brow(part, side, g, tones)
     if part := c.window((-0.3, 0.3, -0.42, 0.42)):
         facepaint.nose(part, m)
-    if part := c.window((-0.6, 0.6, 0.25, 1.2)):
+    if part := c.window((-0.6, 0.6, 0.15, 1.4)):
         facepaint.mouth(part, m, tones)
     c.shade *= F32(255) * _scalar(p["exposure"])
     c.colour *= c.shade
@@ -108,7 +110,7 @@ def _head_shape(p: FaceParams) -> dict[str, Array]:
 
 
 def _canvas(p: FaceParams, size: int, background: Array) -> Canvas:
-    """Return a canvas with each pixel's face coordinates and a plain background, brighter towards the light."""
+    """Return a canvas with each pixel's face coordinates and a background, brighter towards the light."""
     unit = p["scale"] * size / 2
     cos, sin = np.cos(p["roll"]) / unit, np.sin(p["roll"]) / unit
     centre = np.arange(size, dtype=F32) + F32(0.5)
@@ -132,7 +134,9 @@ def _canvas(p: FaceParams, size: int, background: Array) -> Canvas:
 
 def _tones(p: FaceParams, *, grey: bool) -> dict[str, Array]:
     """Return every part's colour, ``(C, N, 1, 1)`` float32 in [0, 1]."""
-    skin = 0.97 * _along(np.array(MONK_TONES) / 255, (p["skin"] - 1) / 9)
+    # The swatches are flat patches; a photograph under warm light, exposed for the face, shows them so.
+    warm = np.array(MONK_TONES) / 255 * np.array([0.98, 0.91, 0.86])
+    skin = _along(warm**0.8, (p["skin"] - 1) / 9)
     dark = 0.35 + 0.65 * skin.mean(
         axis=1, keepdims=True
     )  # eyes and teeth stand in the same light as the skin

@@ -1,16 +1,15 @@
 """The layers of a synthetic face: each function paints one part over a block of faces.
 
-Shapes are implicit functions in face coordinates (see `faceparams`), made into coverage by a linear ramp about
-a pixel wide; soft shades are bumps of bounded support, so a part touches only the window around it. Constants are
-the drawing's own, set by eye. Only +, -, *, / and sqrt act on pixels: IEEE 754 rounds these the same way
-everywhere, which keeps a face the same whatever block it is drawn in.
+Shapes are implicit functions in face coordinates (see `faceparams`), made into coverage by a linear ramp
+about a pixel wide; soft shades are bumps of bounded support, so a part touches only the window around it.
+Constants are the drawing's own, set by eye. Only +, -, *, / and sqrt act on pixels: IEEE 754 rounds these
+the same way everywhere, which keeps a face the same whatever block it is drawn in.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -40,9 +39,14 @@ class Canvas:
     edge: Array
 
     def window(self, box: tuple[float, float, float, float]) -> Canvas | None:
-        """Return the part of the canvas that holds the box (u0, u1, v0, v1) of every face, sharing its memory."""
+        """Return the part of the canvas that holds the box (u0, u1, v0, v1) of every face.
+
+        The part shares this canvas' memory; None where no face's box lies on the image.
+        """
         u0, u1, v0, v1 = box
-        inside = (self.u > u0) & (self.u < u1) & (self.v > v0) & (self.v < v1)
+        margin = F32(0.5) / self.edge  # half an edge's ramp
+        inside = (self.u > u0 - margin) & (self.u < u1 + margin)
+        inside &= (self.v > v0 - margin) & (self.v < v1 + margin)
         rows = np.flatnonzero(inside.any(axis=(0, 2)))
         columns = np.flatnonzero(inside.any(axis=(0, 1)))
         if not len(rows):
@@ -91,7 +95,6 @@ def head(c: Canvas, g: Scalars, tones: Mapping[str, Array]) -> None:
     up = c.v + F32(0.12)
     lower = np.maximum(up, F32(0)) / g["hair_length"]
     np.minimum(up, F32(0), out=up)
-    up *= F32(1 / 1.0)
     hair = c.u / (g["half_width"] + F32(0.14))
     hair *= hair
     hair += up * up
@@ -117,6 +120,7 @@ def head(c: Canvas, g: Scalars, tones: Mapping[str, Array]) -> None:
     y *= g["light_y"]
     z += x
     z += y
+    np.maximum(z, F32(0.1), out=z)
     z -= F32(0.8)
     z *= g["light"]
     face = c.cover(inside * F32(0.4))
@@ -178,6 +182,7 @@ def eye(c: Canvas, side: int, g: Scalars, tones: Mapping[str, Array]) -> None:
     q += g["tilt"] * p
     x = p / g["eye_w"]
     arc = F32(1) - x * x
+    np.maximum(arc, F32(-0.6), out=arc)  # level beyond the corners, where only blur reaches
     upper = q + g["lid_up"] * arc  # positive below the upper lid
     lower = g["lid_low"] * arc
     lower -= q  # positive above the lower lid
@@ -195,7 +200,7 @@ def eye(c: Canvas, side: int, g: Scalars, tones: Mapping[str, Array]) -> None:
     pupil = c.cover(F32(0.036) - r)
     pupil *= opening
     c.paint(pupil, tones["pupil"])
-    glint = bump(c.u - F32(side) * g["eye_u"] + F32(0.03), q + F32(0.035), 0.035, 0.035)
+    glint = bump(c.u - F32(side) * g["eye_u"] - g["glint"], q + F32(0.035), 0.035, 0.035)
     glint *= opening
     c.paint(glint, tones["glint"])
 
@@ -235,10 +240,10 @@ def nose(c: Canvas, g: Scalars) -> None:
     side = np.abs(c.u)
     q = c.v - g["nose_v"]
     c.darken(bump(c.u, q + F32(0.22), 0.06, 0.34), -0.14)
-    c.darken(bump(c.u + g["nose_lit"], q + F32(0.12), 0.06, 0.3), F32(0.22))
+    c.darken(bump(c.u + g["nose_lit"], q + F32(0.12), 0.06, 0.3), 0.22)
     c.darken(bump(c.u, q + F32(0.03), 0.07, 0.07), -0.12)
     c.darken(bump(c.u, q - F32(0.06), g["nose_w"] * F32(1.15), 0.055), 0.3)
-    c.darken(bump(side - g["nose_w"], q - F32(0.0), 0.035, 0.07), 0.3)
+    c.darken(bump(side - g["nose_w"], q, 0.035, 0.07), 0.3)
     c.darken(bump(side - g["nose_w"] * F32(0.5), q - F32(0.045), 0.05, 0.032), 0.6)
     bend = c.v + F32(0.5) * side
     for height in (-0.115, -0.035, 0.045):
@@ -250,7 +255,7 @@ def nose(c: Canvas, g: Scalars) -> None:
 def mouth(c: Canvas, g: Scalars, tones: Mapping[str, Array]) -> None:
     """Paint lips, the dark inside, upper and lower teeth; shade the chin."""
     x = c.u / g["mouth_w"]
-    square = x * x
+    square = np.minimum(x * x, F32(1.3))
     line = g["corner"] * square
     x *= g["lead"]
     line += x
@@ -274,7 +279,7 @@ def mouth(c: Canvas, g: Scalars, tones: Mapping[str, Array]) -> None:
     lips = np.minimum(upper + g["lip_up"] * lip, lower + g["lip_low"] * lip)
     lips = np.minimum(lips, ends)
     c.paint(c.cover(lips), tones["lip"])
-    c.darken(bump(x * F32(0) + c.u, lower + g["lip_low"] * F32(0.5), g["mouth_w"] * F32(0.7), 0.03), -0.12)
+    c.darken(bump(c.u, lower + g["lip_low"] * F32(0.5), g["mouth_w"] * F32(0.7), 0.03), -0.12)
     inside = c.cover(np.minimum(np.minimum(upper, lower), ends))
     c.paint(inside, tones["inside"])
     teeth = c.cover(np.minimum(g["teeth"] * full - upper, upper))

@@ -1,8 +1,8 @@
 """The parameters of synthetic faces, and the geometry that action units make of them.
 
-Face coordinates: u to the image's right, v down, origin between nose and eyes, unit = half the height of the
-face, so the chin of a face at rest stands near v = 1. All constants of this file are the drawing's own, set by
-eye against sheets of rendered faces.
+Face coordinates: u to the image's right, v down, origin between nose and eyes, unit = half the height of
+the face, so the chin of a face at rest stands near v = 1. All constants of this file are the drawing's own,
+set by eye against sheets of rendered faces.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ FIELDS: dict[str, tuple[float, float, float]] = {
     "width": (1.0, 0.86, 1.12), "jaw": (0.2, 0.06, 0.34), "eye_spacing": (1.0, 0.9, 1.1),
     "eye_size": (1.0, 0.86, 1.16), "eye_tilt": (0.0, -0.16, 0.16), "brow_thickness": (1.0, 0.6, 1.5),
     "brow_height": (0.0, -0.03, 0.03), "nose_length": (1.0, 0.88, 1.12), "nose_width": (1.0, 0.8, 1.3),
-    "mouth_width": (1.0, 0.86, 1.14), "lip_thickness": (1.0, 0.65, 1.4), "hairline": (-0.74, -1.05, -0.62),
+    "mouth_width": (1.0, 0.86, 1.14), "lip_thickness": (1.0, 0.65, 1.4), "hairline": (-0.74, -1.05, -0.66),
     "hair_length": (0.6, 0.3, 1.9), "hair_tone": (0.2, 0.0, 1.0), "iris_tone": (0.3, 0.0, 1.0),
     "skin": (4.0, 1.0, 10.0),  # Monk Skin Tone scale, continuous
     # pose: radians; shifts as a part of the image's side; scale 1 = the face is as high as the image
@@ -142,7 +142,8 @@ def mouth_shape(p: FaceParams) -> dict[str, Array]:
     thin = (1 - 0.5 * a["AU23"]) * (1 - 0.7 * a["AU24"]) * (1 - 0.25 * a["AU12"]) * (1 - 0.35 * a["AU20"])
     corner = -0.15 * a["AU12"] + 0.14 * a["AU15"] + 0.03 * a["AU20"]
     return {
-        "mouth_v": 0.53 - 0.03 * a["AU9"] - 0.045 * a["AU17"] + 0.02 * a["AU12"] - 0.02 * a["AU15"] + 0.03 * jaw,
+        "mouth_v": 0.53 - 0.03 * a["AU9"] - 0.045 * a["AU17"] + 0.02 * a["AU12"] - 0.02 * a["AU15"]
+        + 0.03 * jaw,
         "mouth_w": 0.285 * p["mouth_width"]
         * (1 + 0.32 * a["AU12"] + 0.34 * a["AU20"] - 0.2 * a["AU23"] - 0.12 * a["AU27"] + 0.04 * a["AU15"]),
         "corner": corner + 0.05 * a["AU17"] + 0.12 * jaw,
@@ -173,8 +174,8 @@ def landmarks(p: FaceParams, size: int = 48) -> Array:
     """Return five points a face, as detectors give them.
 
     Returns:
-        ``(N, 5, 2)`` float64 pixels (x right, y down; the first pixel's centre is 0.5, 0.5): the eye centre on
-        the image's left, that on its right, the nose's tip, the mouth corner on the left, that on the right.
+        ``(N, 5, 2)`` float64 pixels (x right, y down; the first pixel's centre is 0.5, 0.5): the eye centre
+        on the image's left, that on its right, the nose's tip, the mouth corner on the left, on the right.
     """
     left, right, mouth = side_shape(p, -1), side_shape(p, +1), mouth_shape(p)
     corner = mouth["mouth_v"] + mouth["corner"]

@@ -26,6 +26,7 @@ AU = Output("au", "multi", SYNTHETIC_AUS)
 # Bins of the Monk Skin Tone scale (continuous here); where the bins meet is this project's choice.
 SKIN_TONES = {"light": (1.0, 4.4), "medium": (4.6, 7.4), "dark": (7.6, 10.0)}
 MAX_BYTES = 8 * 2**30
+MAX_FACES = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,10 @@ class Difficulty:
     """How much faces vary beyond identity and expression.
 
     Attributes:
-        strength: Lowest expression strength; a face's strength is uniform from here to 1. Each active action unit
-            departs from it by up to 15% and stays within [0.4, 1].
-        stray: Chance of each action unit outside the prototype to move a little (0.05 to 0.35: never occurrence).
+        strength: Lowest expression strength; a face's strength is uniform from here to 1. Each active action
+            unit departs from it by up to 15% and stays within [0.4, 1], so most, not all, reach occurrence.
+        stray: Chance of each action unit outside the prototype to move a little (0.05 to 0.35: below
+            occurrence).
         roll: Largest head tilt, radians. yaw: largest turn. shift: largest shift, parts of the image's side.
         scale: Largest relative change of size. light: range of the light's directedness.
         exposure: range of exposure. noise: range of the noise's standard deviation (1 = full range).
@@ -56,7 +58,7 @@ class Difficulty:
 
 DIFFICULTIES = {
     "easy": Difficulty(0.7, 0.0, 0.06, 0.12, 0.02, 0.03, (0.2, 0.5), (0.85, 1.0), (0.0, 0.02), 0.8),
-    "medium": Difficulty(0.5, 0.08, 0.18, 0.35, 0.05, 0.08, (0.2, 0.9), (0.65, 1.1), (0.01, 0.07), 2.0),
+    "medium": Difficulty(0.5, 0.08, 0.18, 0.35, 0.05, 0.08, (0.2, 0.9), (0.65, 1.1), (0.01, 0.06), 2.0),
     "hard": Difficulty(0.4, 0.15, 0.35, 0.55, 0.09, 0.14, (0.3, 1.0), (0.45, 1.25), (0.03, 0.13), 3.0),
 }
 
@@ -107,26 +109,27 @@ def load_synthetic(
         seed: Seed of everything drawn.
         subjects: Number of people, each shown with several expressions and kept within one split. None: every
             face is another person, and splits are stratified by emotion.
-        label_noise: Part of the faces, over all splits, whose emotion is replaced by another class (uniformly);
-            exactly ``round(n * label_noise)`` of them. The truth is in ``truth["emotion"]``; the action units stay true.
+        label_noise: Part of the faces, over all splits, whose emotion is replaced by another class
+            (uniformly); exactly ``round(n * label_noise)`` of them. The truth is in ``truth["emotion"]``; the
+            action units stay true.
         class_balance: Emotion -> weight; emotions not named get none. None: all alike.
         difficulty: A name of `DIFFICULTIES`.
         split: Split -> part, summing to 1. None: train 0.7, val 0.15, test 0.15.
         skin_tones: Names of `SKIN_TONES`, or name -> weight. None: all three alike.
 
     Returns:
-        A FaceSet with outputs ``emotion`` (codes) and ``au`` (intensities; occurrence is intensity >= 0.5), the
-        group ``skin_tone``, and ``subject`` where subjects were asked for.
+        A FaceSet with outputs ``emotion`` (codes) and ``au`` (intensities; occurrence is intensity >= 0.5),
+        the group ``skin_tone``, and ``subject`` where subjects were asked for.
 
     Raises:
         RecipeError: an argument is out of range; the message names it.
     """
     del root
-    _check_whole("n", n, 1, 2**31 - 1)
+    _check_whole("n", n, 1, MAX_FACES)
     parts = _weights("split", {"train": 0.7, "val": 0.15, "test": 0.15} if split is None else split, SPLITS)
     if abs(sum(parts.values()) - 1) > 1e-6:
         raise RecipeError(f"split: the parts sum to {sum(parts.values()):g}, not to 1")
-    if isinstance(label_noise, bool) or not 0 <= label_noise <= 1:
+    if not _is_number(label_noise) or not 0 <= label_noise <= 1:
         raise RecipeError(f"label_noise: {label_noise!r} is no part between 0 and 1")
     if isinstance(size, int) and n * size**2 * (3 if color == "rgb" else 1) > MAX_BYTES:
         raise RecipeError(
@@ -178,7 +181,7 @@ def cast_faces(
     skin_tones: Sequence[str] | Mapping[str, float] | None = None,
 ) -> Cast:
     """Choose who shows what, without drawing it; arguments as in `load_synthetic`."""
-    _check_whole("n", n, 1, 2**31 - 1)
+    _check_whole("n", n, 1, MAX_FACES)
     _check_whole("seed", seed, 0, 2**63 - 1)
     if subjects is not None:
         _check_whole("subjects", subjects, 1, n)
@@ -188,7 +191,9 @@ def cast_faces(
         )
     hard = DIFFICULTIES[difficulty]
     order = _stream(seed, "order")
-    weights = _weights("class_balance", class_balance or FER2013_EMOTIONS, FER2013_EMOTIONS)
+    weights = _weights(
+        "class_balance", FER2013_EMOTIONS if class_balance is None else class_balance, FER2013_EMOTIONS
+    )
     emotion = np.repeat(np.arange(EMOTION.num_classes), _quotas(n, [weights[e] for e in FER2013_EMOTIONS]))
     people = n if subjects is None else subjects
     # Dealt out in turn while the faces lie in order of emotion: everyone shows every emotion about as often.
@@ -293,6 +298,10 @@ def _split_people(subject: Array, people: int, parts: Mapping[str, float], rng: 
     return where[subject]
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.number) and not isinstance(value, bool)
+
+
 def _check_whole(name: str, value: object, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
         raise RecipeError(f"{name}: {value!r} is no whole number from {low} to {high}")
@@ -300,11 +309,13 @@ def _check_whole(name: str, value: object, low: int, high: int) -> None:
 
 def _weights(name: str, given: Sequence[str] | Mapping[str, float], known: Sequence[str]) -> dict[str, float]:
     """Return known name -> weight, 0 where none was given."""
+    if isinstance(given, str):
+        given = (given,)
     pairs = dict(given) if isinstance(given, Mapping) else dict.fromkeys(given, 1.0)
     for key, weight in pairs.items():
         if key not in known:
             raise RecipeError(f"{name}: there is no '{key}'", did_you_mean(str(key), known))
-        if isinstance(weight, bool) or not (math.isfinite(weight) and weight >= 0):
+        if not _is_number(weight) or not (math.isfinite(weight) and weight >= 0):
             raise RecipeError(f"{name}: the weight of '{key}' is {weight!r}, not a number >= 0")
     if sum(pairs.values()) <= 0:
         raise RecipeError(f"{name}: nothing has a weight above 0", f"known: {', '.join(known)}")
