@@ -163,19 +163,20 @@ def test_a_file_name_that_is_no_text(call: Any, model: Path, images: Path) -> No
 
 
 def test_it_imports_neither_torch_nor_scikit_learn(model: Path, images: Path) -> None:
+    # Typer itself may bring pydantic (0.29 does); the test of the predictor has it in its list.
     code = (
         "import sys, typer\n"
         "from duchenne.cli.predict import predict_command\n"
-        "early = {'numpy', 'cv2', 'onnxruntime', 'pydantic', 'PIL'} & set(sys.modules)\n"
+        "early = {'numpy', 'cv2', 'onnxruntime', 'PIL', 'duchenne.recipe'} & set(sys.modules)\n"
         "assert not early, early\n"
         "app = typer.Typer(); app.command()(predict_command)\n"
         f"app([{str(images)!r}, '--model', {str(model)!r}], standalone_mode=False)\n"
-        "heavy = {'torch', 'sklearn', 'matplotlib', 'scipy', 'pandas', 'pydantic', 'onnx', 'kornia'}\n"
+        "heavy = {'torch', 'sklearn', 'matplotlib', 'scipy', 'pandas', 'onnx', 'kornia'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert len(done.stdout.splitlines()) == 3
+    assert [json.loads(line)["error"] for line in done.stdout.splitlines()] == [None] * 3
 
 
 def test_a_reader_that_goes_away_is_no_failure(model: Path, images: Path) -> None:
