@@ -275,6 +275,13 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
             facts["values"] = json.loads(json.dumps(self._values.tolist()))
         save_checkpoint(path, Checkpoint(dict(self.net_.state_dict()), facts=facts))
 
+    def to_onnx(self) -> bytes:
+        """The fitted net as ONNX: preprocessed images in, logits per output out."""
+        from .onnx_export import export_onnx
+
+        preprocess = self.preprocess or Preprocess()
+        return export_onnx(self.net_, tuple(o.name for o in self.outputs_), preprocess.channels, preprocess.size)
+
     @classmethod
     def load(cls, path: Path) -> TorchLearner:
         """Read what `save` wrote, or the best checkpoint of a run. Raises RunError."""

@@ -1,0 +1,31 @@
+"""``duchenne compare``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .options import RUNS, AsJson, RunsDir, open_run, print_json
+
+
+def compare_command(
+    names: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Two or more runs.")],
+    runs: RunsDir = RUNS,
+    split: Annotated[str, typer.Option(help="Evaluated split to compare on.")] = "test",
+    as_json: AsJson = False,
+) -> None:
+    """Compare runs on the samples they share: figures, what their recipes differ in, McNemar's test.
+
+    Example: duchenne compare friv-model1 friv-model2
+    """
+    from ..errors import RecipeError
+    from ..reports.compare import compare_runs
+
+    if len(names) < 2:
+        raise RecipeError("compare needs at least two runs", "for example: duchenne compare friv-model1 friv-model2")
+    comparison = compare_runs([open_run(name, runs) for name in names], split=split)
+    if as_json:
+        print_json(comparison.to_json())
+    else:
+        typer.echo(comparison.to_text())

@@ -1,0 +1,100 @@
+"""``duchenne evaluate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .options import RUNS, AsJson, RunsDir, open_run, percent, print_json
+
+
+def evaluate_command(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or its name under --runs.")],
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME|DIR",
+            help="NAME: another data set to test on. DIR: folder of the published data sets. Repeatable.",
+        ),
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(envvar="DUCHENNE_DATA", metavar="DIR", help="Folder of the published data sets.")
+    ] = None,
+    runs: RunsDir = RUNS,
+    split: Annotated[list[str] | None, typer.Option(help="train, val or test; repeatable.")] = None,
+    options: Annotated[
+        list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="Loader option of NAME; repeatable.")
+    ] = None,
+    views: Annotated[str, typer.Option(help="single, flip or ten-crop; default: the recipe's.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate a run's best epoch; the only verb that reads the test split. Figures go into the run.
+
+    Example: duchenne evaluate demo --split test --views flip
+
+    On other data, classes matched by name: duchenne evaluate friv-model1 --data synthetic
+    """
+    from ..experiment.evaluate import evaluate
+    from .progress import counting
+
+    other, folder = _which_data(data or [], data_dir)
+
+    opened = open_run(run, runs)
+    with counting("evaluating") as progress:
+        done = evaluate(
+            opened, data=folder, splits=split or (), other=other, other_options=loader_options(options or []),
+            views=views, progress=progress,
+        )  # fmt: skip
+    if as_json:
+        print_json({e.name: e.metrics for e in done})
+        return
+    for evaluated in done:
+        typer.echo(summary(evaluated.name, evaluated.metrics))
+
+
+def _which_data(values: list[str], folder: Path | None) -> tuple[str, Path | None]:
+    """Tell names of data sets from folders: a known name is a name (write ./NAME for a folder of that name)."""
+    from ..datasets import DATASETS
+    from ..errors import RecipeError
+
+    names = [v for v in values if v in DATASETS]
+    folders = [Path(v) for v in values if v not in DATASETS]
+    for f in folders:
+        if not f.is_dir():
+            raise RecipeError(f"--data {f} is neither a data set nor a folder", f"data sets: {', '.join(DATASETS)}")
+    if len(names) > 1 or len(folders) > 1:
+        raise RecipeError("--data takes one data set and one folder at most")
+    return names[0] if names else "", folders[0] if folders else folder
+
+
+def loader_options(pairs: list[str]) -> dict[str, Any]:
+    import tomllib
+
+    from ..errors import RecipeError
+
+    options: dict[str, Any] = {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise RecipeError(f"--option {pair} is not KEY=VALUE")
+        try:
+            options[key] = tomllib.loads(f"v = {text}")["v"]
+        except tomllib.TOMLDecodeError:
+            options[key] = text
+    return options
+
+
+def summary(name: str, metrics: dict[str, Any]) -> str:
+    """A few lines: each output's main figures, with the number of faces and what is partial about them."""
+    partial = f", partial: {metrics['epochs_done']} of {metrics['epochs_planned']} epochs" if metrics["partial"] else ""
+    lines = [f"{name} ({metrics['views']} view, best epoch {metrics['epoch']}{partial})"]
+    for output, figures in metrics["outputs"].items():
+        shown = [
+            f"{key.replace('_', ' ')} {percent(figures[key])}"
+            for key in ("accuracy", "binary_accuracy", "macro_f1", "map")
+            if key in figures
+        ]
+        lines.append(f"  {output}: {', '.join(shown)} (n = {figures['n']})")
+    return "\n".join(lines)

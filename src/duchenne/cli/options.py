@@ -1,0 +1,47 @@
+"""Options that several verbs share, so that they read and mean the same everywhere."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ..experiment import Run
+
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir", "--data", envvar="DUCHENNE_DATA", metavar="DIR", help="Folder of the published data sets."
+    ),
+]
+RunsDir = Annotated[Path, typer.Option("--runs", envvar="DUCHENNE_RUNS", metavar="DIR", help="Where runs lie.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="Override a recipe field, e.g. train.epochs=5; repeatable."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
+Devices = Annotated[int, typer.Option(min=1, help="Processes that share each batch.")]
+
+RUNS = Path("runs")
+
+
+def open_run(name: str, runs: Path) -> Run:
+    """Open a run given by folder, or by name under the runs folder. Raises RunError."""
+    from ..experiment import Run
+
+    direct = Path(name)
+    return Run.open(direct if (direct / "run.json").is_file() else runs / name)
+
+
+def print_json(value: Any) -> None:
+    """Print strict JSON on standard output."""
+    typer.echo(json.dumps(value, indent=2, allow_nan=False, default=str))
+
+
+def percent(value: float | None) -> str:
+    """A share as percent with two digits; "n/a" where it is undefined."""
+    return "n/a" if value is None else f"{100 * value:.2f}%"

@@ -1,0 +1,58 @@
+"""``duchenne train``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from .options import RUNS, Accelerator, AsJson, DataDir, Devices, Overrides, RunsDir, print_json
+
+
+def train_command(
+    recipe: Annotated[str, typer.Argument(metavar="ID|FILE.toml", help="A packaged recipe, or a file.")],
+    data: DataDir = None,
+    runs: RunsDir = RUNS,
+    sets: Overrides = None,
+    name: Annotated[str | None, typer.Option(help="Folder name of the run; default: the recipe's id.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run of that name.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Throw the run of that name away first.")] = False,
+    time_limit: Annotated[
+        float | None, typer.Option(min=0, metavar="MINUTES", help="Stop at the end of an epoch, resumable.")
+    ] = None,
+    accelerator: Accelerator = "auto",
+    devices: Devices = 1,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train a recipe into a run folder. Ctrl-C (or a kill) leaves a run that --resume goes on with.
+
+    Example: duchenne train friv-model1 --data ~/fer --set train.epochs=5
+    """
+    from ..experiment.finish import ensure_artifact
+    from ..experiment.train import train
+    from ..recipe import load_recipe
+    from .progress import TrainingProgress
+
+    overrides = sets or []
+    listener = TrainingProgress(quiet=as_json)
+    try:
+        run = train(
+            load_recipe(recipe, overrides),
+            data=data, runs=runs, name=name, overrides=overrides, resume=resume, force=force,
+            deadline=None if time_limit is None else 60 * time_limit,
+            accelerator=accelerator, devices=devices, tensorboard=tensorboard, listener=listener,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        listener.close()
+        typer.echo("stopped; the same command with --resume goes on from the last finished epoch", err=True)
+        raise
+    finally:
+        listener.close()
+    ensure_artifact(run)
+    state = run.state
+    if as_json:
+        print_json({"run": str(run.path), **vars(state)})
+        return
+    typer.echo(f"{run.path}: {state.status} ({state.reason}), {state.epochs_done} epochs, best {state.best}", err=True)
+    typer.echo(str(run.path))

@@ -1,0 +1,195 @@
+"""Evaluation: a run's artifact on the splits of its own data set, or of another one. The only reader of "test"."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..artifacts import VIEWS, Artifact
+from ..build import build_faces
+from ..datasets import load
+from ..datasets.audit import exact_keys
+from ..datasets.faceset import SPLITS, FaceSet
+from ..errors import DataError, RecipeError, did_you_mean
+from ..evaluation import Predictions, evaluate_predictions
+from ..labels import match_labels
+from .finish import ensure_artifact
+from .run import Run
+
+# Faces per call of the progress function.
+BLOCK = 512
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """One evaluation: the name of its files in the run, and its figures (see `evaluate_predictions`)."""
+
+    name: str
+    metrics: dict[str, Any]
+
+
+def evaluate(
+    run: Run,
+    *,
+    data: Path | None = None,
+    splits: Sequence[str] = (),
+    other: str = "",
+    other_options: Mapping[str, Any] | None = None,
+    views: str = "",
+    progress: Progress | None = None,
+) -> list[Evaluated]:
+    """Evaluate a run's best epoch; predictions and metrics are written into the run.
+
+    Args:
+        run: A run with at least one finished epoch.
+        data: Folder of the published data sets.
+        splits: "train", "val", "test"; empty: what the recipe says (on another data set: "test").
+        other: Name of another data set to test on, classes matched by name; "" is the run's own.
+        other_options: Options of the other data set's loader.
+        views: "single", "flip" or "ten-crop"; "" is what the recipe says.
+        progress: Told (split, faces done, faces).
+
+    Raises:
+        DuchenneError: No checkpoint, data missing, a split is empty, no class in common.
+    """
+    recipe = run.recipe
+    views = views or recipe.evaluate.views
+    if views not in VIEWS:
+        raise RecipeError(f"there are no views '{views}'", did_you_mean(views, VIEWS))
+    for split in splits:
+        if split not in SPLITS:
+            raise RecipeError(f"there is no split '{split}'", did_you_mean(split, SPLITS))
+    artifact = ensure_artifact(run)
+    own: FaceSet | None
+    if not other:
+        own = faces = build_faces(recipe, data)
+        wanted, prefix = tuple(splits) or recipe.evaluate.splits, ""
+    else:
+        faces = load(other, data, **dict(other_options or {}))
+        own = _own_faces(run, data)
+        wanted, prefix = tuple(splits) or ("test",), f"{other}-"
+    done = []
+    for split in wanted:
+        part = faces.where(split)
+        if len(part) == 0:
+            raise DataError(f"{faces.name} has no '{split}' part", f"its parts: {faces.describe()['splits']}")
+        done.append(_evaluate_part(run, artifact, part, split, f"{prefix}{split}", views, own, progress))
+    return done
+
+
+def _own_faces(run: Run, data: Path | None) -> FaceSet | None:
+    """The run's own data, to find images shared with another set; None where they are not here."""
+    try:
+        return build_faces(run.recipe, data)
+    except DataError:
+        return None
+
+
+def _evaluate_part(
+    run: Run,
+    artifact: Artifact,
+    part: FaceSet,
+    split: str,
+    name: str,
+    views: str,
+    own: FaceSet | None,
+    progress: Progress | None,
+) -> Evaluated:
+    part, matching = _match(part, artifact)
+    if split == "test":
+        run.note_test_read(f"evaluate {name}, views {views}", int(artifact.card.training["epoch"]))
+    probs = _predict(artifact, part, views, name, progress)
+    in_train = None
+    if own is not None and split != "train":
+        in_train = np.isin(exact_keys(part), exact_keys(own.where("train")))
+    predictions = Predictions(
+        ids=part.ids, outputs=artifact.outputs, probs=probs, targets=part.targets, masks=part.masks,
+        subject=part.subject, group=part.group, in_train=in_train,
+    )  # fmt: skip
+    predictions.save(run.predictions_path(name))
+    training = dict(artifact.card.training)
+    metrics = evaluate_predictions(predictions, views=views) | {
+        "name": name,
+        "split": split,
+        "part": sorted(set(part.part.tolist()) - {""}),
+        "data": part.name,
+        "matching": matching,
+        "epoch": training["epoch"],
+        "epochs_done": training["epochs_done"],
+        "epochs_planned": training["epochs_planned"],
+        "partial": training["status"] != "finished",
+        "notes": list(part.notes),
+    }
+    run.save_metrics(name, metrics)
+    return Evaluated(name, metrics)
+
+
+def _predict(
+    artifact: Artifact, part: FaceSet, views: str, name: str, progress: Progress | None
+) -> dict[str, Any]:
+    blocks = []
+    for start in range(0, len(part), BLOCK):
+        rows = np.arange(start, min(start + BLOCK, len(part)))
+        blocks.append(artifact.predict(part.pixels(rows), views=views))
+        if progress is not None:
+            progress(name, int(rows[-1]) + 1, len(part))
+    return {o.name: np.concatenate([b[o.name] for b in blocks]) for o in artifact.outputs}
+
+
+def _match(part: FaceSet, artifact: Artifact) -> tuple[FaceSet, dict[str, Any]]:
+    """Bring a set's targets into the model's outputs and label order, by name.
+
+    Faces whose class the model does not know are left out where no output knows them; a label that only one side
+    has is listed. Raises DataError when nothing matches.
+    """
+    targets: dict[str, Any] = {}
+    masks: dict[str, Any] = {}
+    report: dict[str, Any] = {}
+    for output in artifact.outputs:
+        source = next((o for o in part.outputs if o.name == output.name and o.kind == output.kind), None)
+        if source is None:
+            continue
+        pairs, unknown, missing = match_labels(source, output)
+        if not pairs:
+            continue
+        value = np.asarray(part.targets[output.name])
+        if output.kind == "single" and value.ndim == 1:
+            table = np.full(source.num_classes + 1, -1, np.int64)
+            for mine, theirs in pairs.items():
+                table[mine] = theirs
+            targets[output.name] = table[value]  # code -1 reads the last entry, -1
+        else:
+            spread = np.zeros((len(part), output.num_classes), np.float32)
+            spread[:, list(pairs.values())] = value[:, list(pairs)]
+            targets[output.name] = spread
+        if output.kind == "multi":
+            known = np.zeros(targets[output.name].shape, bool)
+            annotated = part.masks.get(output.name, np.ones(value.shape, bool))
+            known[:, list(pairs.values())] = annotated[:, list(pairs)]
+            masks[output.name] = known
+        report[output.name] = {"only_in_data": unknown, "only_in_model": missing}
+    if not targets:
+        answers = "; ".join(f"{o.name}: {', '.join(o.labels)}" for o in artifact.outputs)
+        raise DataError(f"{part.name} and the model have no label in common", f"the model answers {answers}")
+    keep = _usable(targets, masks)
+    report["left_out"] = int((~keep).sum())
+    outputs = tuple(o for o in artifact.outputs if o.name in targets)
+    chosen = replace(part, outputs=outputs, targets=targets, masks=masks, truth={}).select(keep)
+    return chosen, report
+
+
+def _usable(targets: Mapping[str, Any], masks: Mapping[str, Any]) -> Any:
+    """``(N,)`` bool: faces with at least one annotated output."""
+    columns = []
+    for name, value in targets.items():
+        if name in masks:
+            columns.append(masks[name].any(axis=1))
+        else:
+            columns.append(value >= 0 if value.ndim == 1 else value.sum(axis=1) > 0)
+    return np.logical_or.reduce(columns)

@@ -1,0 +1,113 @@
+"""Reproduce: train what is missing among named recipes, cheapest first, within a time limit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..recipe import Recipe, load_recipe, recipe_ids
+from .evaluate import Progress, evaluate
+from .run import Run
+from .train import train
+
+if TYPE_CHECKING:
+    from ..learners.loop import Listener
+
+
+@dataclass(frozen=True)
+class Step:
+    """One training of the plan: a recipe with a seed, and its run's folder name."""
+
+    recipe: Recipe
+    overrides: tuple[str, ...]
+    name: str
+
+    @property
+    def seed(self) -> int:
+        """The training's seed."""
+        return self.recipe.train.seed
+
+
+def plan(ids: Sequence[str] = (), seeds: int = 1) -> list[Step]:
+    """Which trainings, cheapest first; all first seeds come before any second one.
+
+    Args:
+        ids: Recipe ids; empty: every packaged recipe that names a source.
+        seeds: Trainings per recipe, seeds counted up from the recipe's own.
+    """
+    chosen = [load_recipe(name) for name in ids or recipe_ids()]
+    if not ids:
+        chosen = [r for r in chosen if r.source]
+    steps = []
+    for turn in range(seeds):
+        for recipe in sorted(chosen, key=lambda r: r.cost):
+            overrides = (f"train.seed={recipe.train.seed + turn}",) if turn else ()
+            suffix = f"-seed{recipe.train.seed + turn}" if turn else ""
+            steps.append(Step(load_recipe(recipe.id, overrides), overrides, recipe.id + suffix))
+    return steps
+
+
+def reproduce(
+    steps: Sequence[Step],
+    *,
+    data: Path | None,
+    runs: Path,
+    time_limit: float | None = None,
+    accelerator: str = "auto",
+    devices: int = 1,
+    listener: Callable[[Step], Listener | None] = lambda step: None,
+    progress: Progress | None = None,
+) -> Iterator[tuple[Step, Run | None]]:
+    """Train and evaluate each step of a plan; give it with its run, or None where time ended before it began.
+
+    Args:
+        steps: From `plan`.
+        data: Folder of the published data sets.
+        runs: Folder of the run folders; what is finished there is kept, what was begun is resumed.
+        time_limit: Seconds for all steps together; training stops at the end of an epoch.
+        accelerator, devices: As for `train`.
+        listener: Gives the listener of a step's training.
+        progress: As for `evaluate`.
+    """
+    begun = time.monotonic()
+    for step in steps:
+        path = runs / step.name
+        left = None if time_limit is None else time_limit - (time.monotonic() - begun)
+        exists = (path / "run.json").is_file()
+        if exists and Run.open(path).state.status == "finished" and _is_of(path, step.recipe):
+            run = Run.open(path)
+        elif left is not None and left <= 0:
+            if not exists or not Run.open(path).history():
+                yield step, None
+                continue
+            run = Run.open(path)
+        else:
+            run = train(
+                step.recipe, data=data, runs=runs, name=step.name, overrides=step.overrides, resume=True,
+                deadline=left, accelerator=accelerator, devices=devices, listener=listener(step),
+            )  # fmt: skip
+        if not run.history():
+            yield step, None
+            continue
+        if not _is_evaluated(run):
+            evaluate(run, data=data, progress=progress)
+        yield step, run
+
+
+def _is_of(path: Path, recipe: Recipe) -> bool:
+    """Whether a run was made by this very recipe; another's is refused by `train`, with its reason."""
+    return Run.open(path).state.recipe_fingerprint == recipe.fingerprint()
+
+
+def _is_evaluated(run: Run) -> bool:
+    """Whether all the recipe's splits were evaluated at the run's present state: test is not read twice for nothing."""
+    state, metrics = run.state, run.metrics()
+    return all(
+        split in metrics
+        and metrics[split]["epochs_done"] == state.epochs_done
+        and metrics[split]["partial"] == (state.status != "finished")
+        for split in run.recipe.evaluate.splits
+    )
