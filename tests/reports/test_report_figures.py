@@ -143,11 +143,17 @@ def test_sheet_of_colour_grey_missing_and_no_faces() -> None:
 
 def test_labels_are_drawn_as_they_are() -> None:
     odd = ["$x_{$", "<script>", "快乐"]
-    for figure in (
-        confusion_matrix(np.eye(3, dtype=int), odd),
-        figures.class_f1(odd, [1, 1, 1], [1, 1, 1]),
-        figures.label_bars(odd, [1, 1, 1], [1, 1, 1], [1, 1, 1]),
-        figures.class_distribution({"train": dict.fromkeys(odd, 1)}),
-        mistakes_sheet([Mistake("x", odd[0], odd[2], 1.0)]),
-    ):
-        assert style.png(figure) == style.png(figure)
+
+    def drawn() -> list[bytes]:
+        return [
+            style.png(figure)
+            for figure in (
+                confusion_matrix(np.eye(3, dtype=int), odd),
+                figures.class_f1(odd, [1, 1, 1], [1, 1, 1]),
+                figures.label_bars(odd, [1, 1, 1], [1, 1, 1], [1, 1, 1]),
+                figures.class_distribution({"train": dict.fromkeys(odd, 1)}),
+                mistakes_sheet([Mistake("x", odd[0], odd[2], 1.0)]),
+            )
+        ]
+
+    assert drawn() == drawn()

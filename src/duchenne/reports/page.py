@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy.typing as npt
 
 from ..errors import MissingExtraError, RunError
 from ..experiment.run import Run, RunState, write_text
 from .blocks import Picture, Section
 from .evaluated import evaluation_sections, key_section
+from .mistakes import ImageOf
 from .overview import circumstances_section, data_section, recipe_section, status_words, training_section
 from .style import new_figure
-
-ImageOf = Callable[[str], npt.NDArray[Any]]
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -30,7 +26,7 @@ def write_report(run: Run, *, image_of: ImageOf | None = None, images: bool = Tr
 
     Args:
         run: The run folder; nothing but its files is read.
-        image_of: Id -> uint8 pixels ``(H, W)`` or ``(H, W, 3)`` RGB; from the data set (a run holds no images).
+        image_of: Id -> uint8 pixels ``(H, W)`` or ``(H, W, 3)`` RGB; from the data set (a run has none).
         images: False leaves all faces out (and says so).
 
     Returns:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from ..errors import RunError
 from ..experiment.run import write_json
+from .measured import Figures
 
 SCHEMA = 1
 
 ResultStatus = Literal["complete", "partial", "not comparable"]
-
-# Figure name -> value: the names of a recipe's [expect] ("accuracy", "loss", "macro_f1", "f1.happy").
-# None: undefined. Outputs after the first single-label one carry their name in front ("au.macro_f1").
-Figures = dict[str, float | None]
 
 _STRICT = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -154,14 +150,3 @@ def load_result(path: Path) -> ResultFile:
 def load_results(folder: Path) -> list[ResultFile]:
     """All result files of a folder, by id; empty where the folder is missing."""
     return [load_result(path) for path in sorted(folder.glob("*.json"))]
-
-
-def plain_figures(values: dict[str, Any]) -> Figures:
-    """The numbers of a mapping, nan as None; everything else is left out."""
-    figures: Figures = {}
-    for name, value in values.items():
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            figures[name] = float(value) if math.isfinite(value) else None
-        elif value is None:
-            figures[name] = None
-    return figures

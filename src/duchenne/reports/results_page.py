@@ -8,11 +8,11 @@ from pathlib import Path
 
 from ..experiment.run import write_text
 from ..recipe import Recipe, load_recipe, recipe_ids
-from .resultfile import Confusion, Figures, ResultFile, SeedResult, load_results
+from .claims import SPLITS, claimed_text, figure_title, is_share, measured_text
+from .measured import Figures
+from .resultfile import Confusion, ResultFile, SeedResult, load_results
 
 HEADER = "<!-- Generated from results/*.json. Do not edit: run `duchenne reproduce --page`. -->"
-
-_SPLITS = ("train", "val", "test")
 
 # Shown for validation and test even where the source claims nothing about them.
 _ALWAYS = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "loss")
@@ -77,21 +77,6 @@ def _safe(text: str) -> str:
     return flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _is_share(name: str) -> bool:
-    return not name.endswith("loss") and "entropy" not in name
-
-
-def _claim(name: str, value: float) -> str:
-    """A claimed figure with the digits its source prints."""
-    return f"{round(100 * value, 4):.4g} %" if _is_share(name) else f"{value:.6g}"
-
-
-def _value(name: str, value: float | None) -> str:
-    if value is None:
-        return "n/a"
-    return f"{100 * value:.2f} %" if _is_share(name) else f"{value:.4f}"
-
-
 def _measured(name: str, values: Sequence[float | None], interval: tuple[float, float] | None = None) -> str:
     """Mean ± sd over seeds, or one figure with its interval; empty where nobody measured it."""
     if not values:
@@ -100,11 +85,11 @@ def _measured(name: str, values: Sequence[float | None], interval: tuple[float, 
     if len(known) < len(values):
         return "n/a"
     if len(known) > 1:
-        unit = 100 if _is_share(name) else 1
-        digits = 2 if _is_share(name) else 4
+        unit = 100 if is_share(name) else 1
+        digits = 2 if is_share(name) else 4
         spread = f"{unit * statistics.stdev(known):.{digits}f}"
-        return f"{_value(name, statistics.fmean(known))} ± {spread} ({len(known)} seeds)"
-    text = _value(name, known[0])
+        return f"{measured_text(name, statistics.fmean(known))} ± {spread} ({len(known)} seeds)"
+    text = measured_text(name, known[0])
     if interval is not None:
         text += f" [{100 * interval[0]:.2f}, {100 * interval[1]:.2f}]"
     return text
@@ -125,12 +110,14 @@ def _row(result: ResultFile) -> str:
         claimed = result.claimed.get(split, {}).get("accuracy")
         measured = _across(result, split, "accuracy")
         if claimed is not None:
-            claims.append(f"{split} {_claim('accuracy', claimed)}")
+            claims.append(f"{split} {claimed_text('accuracy', claimed)}")
         if measured:
             found.append(f"{split} {measured}")
     if not claims:
         claims = [
-            f"{s} {_safe(n)} {_claim(n, v)}" for s in _SPLITS for n, v in result.claimed.get(s, {}).items()
+            f"{s} {_safe(n)} {claimed_text(n, v)}"
+            for s in SPLITS
+            for n, v in result.claimed.get(s, {}).items()
         ][:1]
     first = f"[{result.id}](#{result.id})"
     return f"| {first} | {'; '.join(claims) or '-'} | {'; '.join(found) or '-'} | {_status(result)} |"
@@ -149,7 +136,7 @@ def _waiting_row(recipe: Recipe) -> str:
     for split in ("test", "val"):
         claimed = getattr(recipe.expect, split).get("accuracy")
         if claimed is not None:
-            claims.append(f"{split} {_claim('accuracy', claimed)}")
+            claims.append(f"{split} {claimed_text('accuracy', claimed)}")
     return f"| {recipe.id} | {'; '.join(claims) or '-'} | - | not run yet |"
 
 
@@ -160,7 +147,7 @@ def _section(result: ResultFile) -> str:
         f"**{_status(result).capitalize()}.** {_safe(result.sentence)}",
         _figures_table(result),
     ]
-    parts += [table for split in _SPLITS if (table := _class_table(result, split))]
+    parts += [table for split in SPLITS if (table := _class_table(result, split))]
     shown = next((s.confusion for s in result.seeds if s.confusion is not None), None)
     if shown is not None:
         parts.append(_confusion_table(shown, result))
@@ -176,7 +163,7 @@ def _section(result: ResultFile) -> str:
 
 def _figures_table(result: ResultFile) -> str:
     lines = ["| figure | claimed | measured | last epoch |", "|---|--:|--:|--:|"]
-    for split in _SPLITS:
+    for split in SPLITS:
         claimed = {n: v for n, v in result.claimed.get(split, {}).items() if "." not in n}
         measured: Figures = getattr(result.seeds[0], split)
         kept = [n for n in measured if n in _ALWAYS or (n.count(".") == 1 and n.split(".")[1] in _ALWAYS)]
@@ -184,8 +171,8 @@ def _figures_table(result: ResultFile) -> str:
         for name in dict.fromkeys([*claimed, *(n for n in kept if not _per_class(n, result))]):
             last = [s.last.get(split, {}).get(name) for s in result.seeds]
             lines.append(
-                f"| {split} {_safe(name.replace('_', ' '))} "
-                f"| {_claim(name, claimed[name]) if name in claimed else ''} "
+                f"| {split} {_safe(figure_title(name))} "
+                f"| {claimed_text(name, claimed[name]) if name in claimed else ''} "
                 f"| {_across(result, split, name)} "
                 f"| {_measured(name, last) if all(v is not None for v in last) else ''} |"
             )
@@ -210,7 +197,7 @@ def _class_table(result: ResultFile, split: str) -> str:
         cells = ""
         for kind in kinds:
             name = f"{kind}.{label}"
-            cells += f" {_claim(name, claimed[name]) if name in claimed else ''} |"
+            cells += f" {claimed_text(name, claimed[name]) if name in claimed else ''} |"
             cells += f" {_across(result, split, name)} |"
         lines.append(f"| {_safe(label)} |{cells}")
     return "\n".join(lines)
@@ -236,8 +223,8 @@ def _runs_table(seeds: Sequence[SeedResult]) -> str:
         "|--:|--:|--:|--:|--:|--:|--:|---|",
     ]
     for s in seeds:
-        val = _value("accuracy", s.val["accuracy"]) if "accuracy" in s.val else ""
-        test = _value("accuracy", s.test["accuracy"]) if "accuracy" in s.test else ""
+        val = measured_text("accuracy", s.val["accuracy"]) if "accuracy" in s.val else ""
+        test = measured_text("accuracy", s.test["accuracy"]) if "accuracy" in s.test else ""
         best = "" if s.best_epoch is None else s.best_epoch
         lines.append(
             f"| {s.seed} | {s.epochs_done} of {s.epochs_planned} | {best} | {val} | {test} "

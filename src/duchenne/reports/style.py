@@ -69,7 +69,7 @@ def literal(text: str) -> str:
 
 
 def png(figure: Figure) -> bytes:
-    """The figure as PNG bytes; the same figure gives the same bytes (no date, no version in them)."""
+    """The figure as PNG bytes; figures of the same numbers give the same bytes (no date in them)."""
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # A label in a script that the font lacks is drawn as boxes; the page's tables still show it.

@@ -1,0 +1,76 @@
+"""The mistakes made with most confidence: which they are, and how the report shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import RunError
+from ..evaluation.predictions import Predictions
+from .blocks import Block, Picture, Table, Text, percent
+from .grids import MOST_MISTAKES, Mistake, mistakes_sheet
+from .style import png
+
+ImageOf = Callable[[str], npt.NDArray[Any]]
+
+
+def most_confident_mistakes(p: Predictions, output: str, image_of: ImageOf | None) -> list[Mistake]:
+    """The wrongly answered faces with the highest scores, the highest first (ties: first in the file)."""
+    codes = p.hard(output)
+    probs = p.probs[output]
+    said = probs.argmax(axis=1)
+    wrong = np.flatnonzero((codes >= 0) & (said != codes))
+    order = wrong[np.argsort(-probs[wrong, said[wrong]], kind="stable")][:MOST_MISTAKES]
+    labels = p.output(output).labels
+    return [
+        Mistake(
+            str(p.ids[i]), labels[codes[i]], labels[said[i]], float(probs[i, said[i]]),
+            None if image_of is None else image_of(str(p.ids[i])),
+        )
+        for i in order.tolist()
+    ]  # fmt: skip
+
+
+def mistake_blocks(
+    p: Predictions, output: str, key: str, image_of: ImageOf | None, images: bool
+) -> list[Block]:
+    """The sheet of mistakes and its table; without faces where they are not wanted or not at hand.
+
+    Args:
+        p: Predictions with the truth.
+        output: A single-label output.
+        key: Goes into the file's name.
+        image_of: Id -> pixels, or None.
+        images: False says that faces are left out on request.
+
+    Raises:
+        RunError: `image_of` knows no such face.
+    """
+    if output not in p.targets:
+        return []
+    try:
+        found = most_confident_mistakes(p, output, image_of if images else None)
+    except (KeyError, IndexError) as error:
+        raise RunError(
+            f"the data set has no image for {error}", "name the data the run was evaluated on"
+        ) from None
+    if not found:
+        return [Text("There are no mistakes.")]
+    rows = [[m.id, m.true, m.predicted, percent(m.score, 1)] for m in found]
+    table = Table("Most confident mistakes as a table", ["face", "true", "given", "score"], rows, folded=True)
+    if not images:
+        return [Text("Faces are left out of this report on request (--no-images)."), table]
+    if image_of is None:
+        return [
+            Text("Faces are not shown: the data set was not at hand when this report was written."),
+            table,
+        ]
+    words = "; ".join(f"{m.true} taken for {m.predicted} at {percent(m.score, 0)}" for m in found)
+    sheet = Picture(
+        f"mistakes-{key}", png(mistakes_sheet(found)), f"Most confident mistakes. {words}.",
+        "The mistakes made with the highest scores: true label, given label, and the score of the latter.",
+    )  # fmt: skip
+    return [sheet, table]
