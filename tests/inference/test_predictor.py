@@ -107,6 +107,13 @@ def test_a_bad_file_is_its_rows_error_and_stops_nothing(model: Path, tmp_path: P
     assert records[10] == {"path": "x", "error": "said before", "faces": []}
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (1, 1, 3), (1, 500), (300, 2, 3), (5, 7, 1)])
+def test_any_size_is_predicted(model: Path, shape: tuple[int, ...]) -> None:
+    (record,) = Predictor.load(model).predict([np.full(shape, 7, np.uint8)])
+    assert record["error"] is None
+    assert record["faces"][0]["box"] == [0, 0, shape[1], shape[0]]
+
+
 def test_records_stream(model: Path) -> None:
     """The first batch comes out before the third is read."""
     read = 0

@@ -24,7 +24,7 @@ _NOTHING, _SOME_FAILED = 1, 3  # exit codes; 2 is a usage error
 
 
 def predict_command(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Images, folders, patterns, or '-'.")],
+    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Images, folders, patterns, or '-'.")],
     model: Annotated[
         str | None,
         typer.Option(
