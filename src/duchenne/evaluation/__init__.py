@@ -1,6 +1,7 @@
 """Metrics, intervals, comparisons: predictions in, numbers out. NumPy alone.
 
-`METRICS` names every figure a recipe may watch or a search may aim at; a new one is a function and a line here.
+`METRICS` names every figure that a recipe may watch or a search may aim at; a new one is a function and a
+line here.
 `evaluate_predictions` gives them all, with intervals, as plain JSON.
 """
 
@@ -15,21 +16,16 @@ from .predictions import Predictions
 from .summary import evaluate_predictions
 
 METRICS = {
-    # of a single-label output
-    "accuracy": Metric("single", "max", of_confusion("accuracy")),
-    "balanced_accuracy": Metric("single", "max", of_confusion("balanced_accuracy")),
-    "macro_f1": Metric("single", "max", of_confusion("macro_f1")),
-    "weighted_f1": Metric("single", "max", of_confusion("weighted_f1")),
-    "top_2": Metric("single", "max", of_top(2)),
-    "top_3": Metric("single", "max", of_top(3)),
-    "log_loss": Metric("single", "min", log_loss, top=inf),
-    "ece": Metric("single", "min", expected_calibration_error),
-    # of a multi-label output
-    "binary_accuracy": Metric("multi", "max", of_counts("binary_accuracy")),
-    "label_macro_f1": Metric("multi", "max", of_counts("macro_f1")),
-    "label_weighted_f1": Metric("multi", "max", of_counts("weighted_f1")),
-    "map": Metric("multi", "max", mean_average_precision),
-    "label_ece": Metric("multi", "min", label_calibration_error),
+    "accuracy": Metric("max", single=of_confusion("accuracy")),
+    "balanced_accuracy": Metric("max", single=of_confusion("balanced_accuracy")),
+    "binary_accuracy": Metric("max", multi=of_counts("binary_accuracy")),
+    "macro_f1": Metric("max", single=of_confusion("macro_f1"), multi=of_counts("macro_f1")),
+    "weighted_f1": Metric("max", single=of_confusion("weighted_f1"), multi=of_counts("weighted_f1")),
+    "map": Metric("max", multi=mean_average_precision),
+    "top_2": Metric("max", single=of_top(2)),
+    "top_3": Metric("max", single=of_top(3)),
+    "log_loss": Metric("min", single=log_loss, top=inf),
+    "ece": Metric("min", single=expected_calibration_error, multi=label_calibration_error),
 }
 
 __all__ = [

@@ -53,7 +53,7 @@ def reliability(scores: Array, right: Array, bins: int = BINS) -> dict[str, Arra
 
 
 def calibration_error(table: dict[str, Array]) -> float:
-    """Expected calibration error: the mean of ``|accuracy - confidence|`` over bins, weighted by n; nan for n = 0.
+    """Expected calibration error: mean ``|accuracy - confidence|`` over bins, weighted by n; nan for n = 0.
 
     Source: Guo et al. 2017, equation 3.
     """
@@ -67,7 +67,7 @@ def expected_calibration_error(probs: Array, targets: Array, bins: int = BINS) -
 
 
 def label_calibration_error(probs: Array, targets: Array, mask: Array, bins: int = BINS) -> float:
-    """The same for a ``multi`` output: each annotated (sample, label) pair's probability against occurrence."""
+    """The same for a ``multi`` output: probability against occurrence, all annotated pairs together."""
     return calibration_error(reliability(probs[mask], targets[mask] >= 0.5, bins))
 
 

@@ -66,7 +66,7 @@ def per_class(matrix: Array) -> dict[str, Array]:
 
 
 def one_vs_rest(matrix: Array) -> dict[str, Array]:
-    """Each class against all others, as a binary question: accuracy, precision, recall, f1, arrays ``(..., K)``.
+    """Each class against all others: accuracy, precision, recall, f1, arrays ``(..., K)``.
 
     Source: Kontogouris 2018, Table 5 (there in percent).
     """
@@ -82,9 +82,9 @@ def one_vs_rest(matrix: Array) -> dict[str, Array]:
 def averages(matrix: Array) -> dict[str, Floats]:
     """Accuracy, and macro and weighted averages over classes.
 
-    Macro is the plain mean: of recall over the classes that occur (this is balanced accuracy); of F1 over those
-    that occur or are predicted; of precision over the same, where one that is never predicted counts 0.
-    Weighted is the mean weighted by support, with the same 0. Where all K classes occur these are
+    Macro is the plain mean: of recall over the classes that occur (this is balanced accuracy); of F1 over
+    those that occur or are predicted; of precision over the same, where one that is never predicted counts
+    0. Weighted is the mean weighted by support, with the same 0. Where all K classes occur these are
     scikit-learn's figures (``zero_division=0``). All are nan where the matrix is empty.
 
     Args:
@@ -109,7 +109,7 @@ def averages(matrix: Array) -> dict[str, Floats]:
 
 
 def top_k(probs: Array, targets: Array, k: int) -> float:
-    """Share of samples whose true label is among the k most probable (ties: lower codes first); nan for none."""
+    """Share of samples whose true label is among the k most probable (ties: lower codes first)."""
     known = labelled(targets)
     probs, codes = probs[known], hard_codes(targets)[known]
     if not len(codes):
@@ -121,7 +121,7 @@ def top_k(probs: Array, targets: Array, k: int) -> float:
 
 
 def sample_losses(probs: Array, targets: Array) -> Floats:
-    """Cross-entropy of each labelled sample, in nats: ``-sum q log p``, with p clipped from below at `LOG_CLIP`.
+    """Cross-entropy of each labelled sample, nats: ``-sum q log p``, p clipped from below at `LOG_CLIP`.
 
     q is 1 at the code, or the votes over their sum; p is first divided by its row's sum (in float64).
     """
@@ -144,4 +144,5 @@ def ratio(over: Array, under: Array) -> Floats:
     """``over / under`` in float64, nan where ``under`` is 0."""
     under = np.asarray(under, np.float64)
     done = np.full(under.shape, np.nan)
-    return np.divide(over, under, out=done, where=under != 0)
+    np.divide(over, under, out=done, where=under != 0)
+    return done

@@ -162,6 +162,7 @@ def _same_truth(a: Predictions, b: Predictions, name: str, order: Array) -> None
     if differs.any():
         first = a.ids[int(differs.argmax())]
         raise RunError(
-            f"the two runs hold different true labels of '{name}' for {int(differs.sum())} samples, first '{first}'",
+            f"the two runs hold different true labels of '{name}' for {int(differs.sum())} samples, "
+            f"first '{first}'",
             "compare runs evaluated on the same labels",
         )

@@ -30,7 +30,7 @@ def resample(
         rows: ``(N, D)`` what each sample adds.
         draws: B, the number of resamples.
         rng: Source of the draws.
-        clusters: ``(N,)`` who each sample belongs to; None: each sample is drawn by itself.
+        clusters: ``(N,)`` str, who each sample belongs to ("": nobody, drawn by itself); None: no clusters.
 
     Returns:
         ``(B, D)`` float64.
@@ -90,7 +90,9 @@ def percentiles(values: Array, level: float = LEVEL) -> tuple[float, float]:
 
 
 def _cluster_sums(rows: npt.NDArray[np.float64], clusters: Array) -> npt.NDArray[np.float64]:
-    _, owner = np.unique(clusters, return_inverse=True)
+    names, owner = np.unique(clusters, return_inverse=True)
+    nobody = np.asarray(clusters) == ""
+    owner[nobody] = len(names) + np.arange(nobody.sum())
     order = np.argsort(owner, kind="stable")
     if not len(order):
         return rows

@@ -21,31 +21,39 @@ class Metric:
     """A named figure of one output. Call it with `Predictions` and the output's name.
 
     Attributes:
-        kind: Which outputs it measures.
         direction: ``"max"`` where larger is better, ``"min"`` where smaller is.
-        compute: Of ``(probs, targets)`` for a ``single`` output, of ``(probs, targets, mask)`` for a ``multi`` one.
-            nan where nothing is annotated.
+        single: Of ``(probs, targets)`` of a ``single`` output; None where it does not measure such.
+        multi: Of ``(probs, targets, mask)`` of a ``multi`` output; None where it does not measure such.
         top: The largest value it can take (the smallest is 0).
     """
 
-    kind: Kind
     direction: Literal["max", "min"]
-    compute: Callable[..., float]
+    single: Callable[[Array, Array], float] | None = None
+    multi: Callable[[Array, Array, Array], float] | None = None
     top: float = 1.0
 
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """The kinds of output that it measures."""
+        kinds: tuple[Kind, ...] = ("single", "multi")
+        return tuple(k for k in kinds if getattr(self, k) is not None)
+
     def __call__(self, p: Predictions, name: str) -> float:
-        """Measure one output.
+        """Measure one output; nan where nothing is annotated.
 
         Raises:
-            RecipeError: The output is of the other kind.
+            RecipeError: The output is of a kind that it does not measure.
             DataError: There is no such output, or it has no truth.
         """
         output, targets = p.output(name), p.truth(name)
-        if output.kind != self.kind:
-            raise RecipeError(f"this metric measures {self.kind} outputs; '{name}' is a {output.kind} one")
-        if self.kind == "single":
-            return float(self.compute(p.probs[name], targets))
-        return float(self.compute(p.probs[name], targets, p.annotated(name)))
+        if output.kind == "single" and self.single is not None:
+            return float(self.single(p.probs[name], targets))
+        if output.kind == "multi" and self.multi is not None:
+            return float(self.multi(p.probs[name], targets, p.annotated(name)))
+        raise RecipeError(
+            f"this metric does not measure '{name}', a {output.kind}-label output",
+            f"it measures: {', '.join(self.kinds)}",
+        )
 
 
 def of_confusion(name: str) -> Callable[[Array, Array], float]:

@@ -27,7 +27,7 @@ def sample_counts(probs: Array, targets: Array, mask: Array) -> npt.NDArray[np.i
 
 
 def per_label(counts: Array) -> dict[str, Array]:
-    """Per label: precision, recall, f1 and accuracy (nan where undefined), support (positives), n (annotated).
+    """Per label: precision, recall, f1, accuracy (nan where undefined), support (positives), n (annotated).
 
     Beside them the answers that need no model: ``always_no_accuracy`` and ``always_yes_f1``.
 
@@ -54,9 +54,9 @@ def per_label(counts: Array) -> dict[str, Array]:
 def averages(counts: Array) -> dict[str, Floats]:
     """Binary accuracy, and macro and weighted averages over the labels that occur.
 
-    Binary accuracy is the share of right answers among all annotated (sample, label) pairs. Macro is the plain
-    mean over labels with at least one positive (the others are listed as absent, not counted as 0); weighted
-    is weighted by support; a precision undefined for want of predictions counts 0.
+    Binary accuracy is the share of right answers among all annotated (sample, label) pairs. Macro is the
+    plain mean over labels with at least one positive (the others are listed as absent, not counted as 0);
+    weighted is weighted by support; a precision undefined for want of predictions counts 0.
 
     Args:
         counts: ``(..., A, 4)``, sums of `sample_counts`.
@@ -81,7 +81,7 @@ def averages(counts: Array) -> dict[str, Floats]:
 
 
 def average_precision(probs: Array, targets: Array, mask: Array) -> Floats:
-    """``(A,)`` average precision ``sum_n (R_n - R_{n-1}) P_n`` over distinct thresholds; nan without positives.
+    """``(A,)`` average precision ``sum_n (R_n - R_{n-1}) P_n``, distinct thresholds; nan without positives.
 
     Source: the form without interpolation, as scikit-learn's ``average_precision_score``.
     """

@@ -15,6 +15,9 @@ from ..labels import Output
 
 Array = npt.NDArray[Any]
 
+# Means of several views round: 1.0000001 is no mistake.
+ROUNDING = 1e-5
+
 # Half-precision softmax sums to 1 within a few parts in a thousand.
 SUM_TOLERANCE = 0.01
 
@@ -81,7 +84,7 @@ class Predictions:
         return self.targets[name]
 
     def hard(self, name: str) -> npt.NDArray[np.int64]:
-        """Codes ``(N,)`` of a ``single`` output, as `hard_codes`; raises DataError where there is no truth."""
+        """Codes ``(N,)`` of a ``single`` output, by `hard_codes`; raises DataError without truth."""
         return hard_codes(self.truth(name))
 
     def annotated(self, name: str) -> npt.NDArray[np.bool_]:
@@ -129,7 +132,7 @@ class Predictions:
                 f"predictions: probs of '{output.name}' are {probs.dtype} {probs.shape}, "
                 f"not float32 {(len(self), output.num_classes)}"
             )
-        bad = ~((probs >= 0) & (probs <= 1)).all(axis=1)  # nan fails both
+        bad = ~((probs >= 0) & (probs <= 1 + ROUNDING)).all(axis=1)  # nan fails both
         if output.kind == "single":
             bad |= ~(abs(probs.sum(axis=1, dtype=np.float64) - 1) <= SUM_TOLERANCE)
         if bad.any():

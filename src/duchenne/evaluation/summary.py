@@ -9,7 +9,8 @@ Layout (numbers are floats unless said; an undefined one is null):
     bootstrap         {draws, seed, level, resampled: "images" | "subjects"}
     outputs           {NAME: entry}
 
-An entry of every output holds ``kind``, ``labels`` and ``n`` (labelled samples). Where ``n`` is 0 there is nothing more.
+An entry of every output holds ``kind``, ``labels`` and ``n`` (labelled samples). Where ``n`` is 0 no
+figures follow.
 
 Entry of a ``single`` output:
 
@@ -22,7 +23,7 @@ Entry of a ``single`` output:
     majority          accuracy of always answering the commonest label
     intervals         {accuracy | balanced_accuracy | macro_f1 | weighted_f1 | log_loss: [low, high]}
     without_in_train  the same samples less those that stand in training: {n, accuracy, balanced_accuracy,
-                      macro_f1, weighted_f1, log_loss, intervals}; null where that is not known or none stands there
+                      macro_f1, weighted_f1, log_loss, intervals}; null where not known or none does
     per_class         [{label, precision, recall, f1, support (int), predicted (int)}]
     one_vs_rest       [{label, accuracy, precision, recall, f1}]
     confusion         K rows (actual) of K counts (predicted), int
@@ -39,7 +40,7 @@ Entry of a ``multi`` output:
     without_in_train  {n, binary_accuracy, macro_f1, weighted_f1, intervals} or null
     per_class         [{label, precision, recall, f1, accuracy, average_precision, support (int), n (int),
                       always_no_accuracy, always_yes_f1}]
-    reliability       as above, of all pairs: accuracy is the share of positives, confidence the mean probability
+    reliability       as above, of all pairs: accuracy: share of positives; confidence: mean probability
 """
 
 from __future__ import annotations
@@ -149,7 +150,7 @@ def _single_intervals(p: Predictions, name: str, draws: int, seed: int) -> dict[
 
 
 def _multi(p: Predictions, name: str, draws: int, seed: int) -> dict[str, Any]:
-    known = p.annotated(name).any(axis=1)
+    known = np.asarray(p.annotated(name).any(axis=1))
     p = p.select(known)
     if not len(p):
         return {"annotated": 0}

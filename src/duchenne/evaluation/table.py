@@ -121,7 +121,9 @@ def _assemble(
     truths: dict[str, Any],
     card: Any,
 ) -> Predictions:
-    probs, targets, masks = {}, {}, {}
+    probs: dict[str, Array] = {}
+    targets: dict[str, Array] = {}
+    masks: dict[str, Array] = {}
     for o in outputs:
         probs[o.name] = _floats(path, cells, [f"{o.name}:p:{x}" for x in o.labels])
         if truths[o.name] == "codes":
