@@ -10,6 +10,7 @@ from .. import __version__
 from .compare import compare_command
 from .data import audit_command, inspect_command
 from .evaluate import evaluate_command
+from .export import export_command
 from .predict import predict_command
 from .recipes import list_command, show_command
 from .report import report_command
@@ -50,6 +51,7 @@ recipes.callback(invoke_without_command=True)(list_command)
 recipes.command("show")(show_command)
 data.command("inspect")(inspect_command)
 data.command("audit")(audit_command)
+data.command("export")(export_command)
 app.add_typer(recipes, name="recipes")
 app.add_typer(data, name="data")
 app.command("train")(train_command)
