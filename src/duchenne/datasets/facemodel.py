@@ -136,7 +136,7 @@ def _tones(p: FaceParams, *, grey: bool) -> dict[str, Array]:
     """Return every part's colour, ``(C, N, 1, 1)`` float32 in [0, 1]."""
     # The swatches are flat patches; a photograph under warm light, exposed for the face, shows them so.
     warm = np.array(MONK_TONES) / 255 * np.array([0.98, 0.91, 0.86])
-    skin = _along(warm**0.8, (p["skin"] - 1) / 9)
+    skin = _along(warm**0.72, (p["skin"] - 1) / 9)
     dark = 0.35 + 0.65 * skin.mean(
         axis=1, keepdims=True
     )  # eyes and teeth stand in the same light as the skin

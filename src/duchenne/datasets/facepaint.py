@@ -103,6 +103,12 @@ def head(c: Canvas, g: Scalars, tones: Mapping[str, Array]) -> None:
     c.paint(hair, tones["hair"])
     neck = np.minimum(g["half_width"] * F32(0.62) - np.abs(c.u), c.v - F32(0.55))
     c.paint(c.cover(neck), tones["neck"])
+    ear = (np.abs(c.u) - g["half_width"]) * F32(1 / 0.09)
+    ear *= ear
+    rise = (c.v - F32(0.02)) * F32(1 / 0.2)
+    rise *= rise
+    ear += rise
+    c.paint(c.cover((F32(1) - ear) * F32(0.05)), tones["neck"])
 
     t = np.maximum(c.v - F32(0.05), F32(0))
     half = t * t
