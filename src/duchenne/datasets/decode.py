@@ -18,7 +18,7 @@ Array = npt.NDArray[Any]
 
 MAX_PIXELS = 64_000_000  # 8000x8000; decoded RGB is then at most 192 MB
 # Only formats that decode in this process: Pillow would start Ghostscript for EPS.
-FORMATS = ("JPEG", "MPO", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
 )
