@@ -52,7 +52,9 @@ def _target(faces: FaceSet, output: Output) -> Target:
     if values.ndim == 1:
         if len(values) and int(values.max()) >= output.num_classes:
             raise DataError(f"{faces.name}: code {int(values.max())} of '{output.name}' has no label")
-        return Target(torch.from_numpy(values.astype(np.int64)), torch.from_numpy((values >= 0).astype(np.float32)))
+        return Target(
+            torch.from_numpy(values.astype(np.int64)), torch.from_numpy((values >= 0).astype(np.float32))
+        )
     total = values.sum(axis=1, keepdims=True)
     share = (values / np.where(total > 0, total, 1)).astype(np.float32)
     return Target(torch.from_numpy(share), torch.from_numpy((total[:, 0] > 0).astype(np.float32)))
@@ -69,7 +71,12 @@ class Source:
     """
 
     def __init__(
-        self, faces: FaceSet, preprocess: Preprocess, weight: npt.NDArray[Any] | None = None, *, labelled: bool = True
+        self,
+        faces: FaceSet,
+        preprocess: Preprocess,
+        weight: npt.NDArray[Any] | None = None,
+        *,
+        labelled: bool = True,
     ) -> None:
         self.faces = faces
         self.preprocess = preprocess
@@ -78,7 +85,9 @@ class Source:
         if faces.sample_weight is not None:
             w = w * np.asarray(faces.sample_weight, np.float32)
         self.weight = torch.from_numpy(w)
-        self.annotated = {k: (t.mask if t.mask.ndim == 1 else (t.mask.sum(1) > 0).float()) for k, t in self.targets.items()}
+        self.annotated = {
+            k: (t.mask if t.mask.ndim == 1 else (t.mask.sum(1) > 0).float()) for k, t in self.targets.items()
+        }
         height, width = preprocess.size
         direct = isinstance(faces.images, np.ndarray) and faces.images.shape[1:3] == (height, width)
         small = len(faces) * height * width * preprocess.channels <= SHAPED_LIMIT

@@ -61,19 +61,24 @@ def load_checkpoint(path: Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
             if header.get("schema") != SCHEMA:
-                raise RunError(f"checkpoint {path} has schema {header.get('schema')}; this version reads {SCHEMA}")
+                raise RunError(
+                    f"checkpoint {path} has schema {header.get('schema')}; this version reads {SCHEMA}"
+                )
             groups: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}, "ema": {}}
             for key in file.keys():  # noqa: SIM118 (not a dict)
                 group, _, name = key.partition("/")
                 if group not in groups:
                     raise RunError(f"checkpoint {path} holds '{key}', which this version does not know")
                 groups[group][name] = file.get_tensor(key)
-            return Checkpoint(groups["model"], groups["optimizer"], groups["ema"], json.loads(header["facts"]))
+            return Checkpoint(
+                groups["model"], groups["optimizer"], groups["ema"], json.loads(header["facts"])
+            )
     except FileNotFoundError:
         raise RunError(f"there is no checkpoint {path}") from None
     except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise RunError(
-            f"checkpoint {path} is damaged or cut short: {error}", "train again with --force, or restore the file"
+            f"checkpoint {path} is damaged or cut short: {error}",
+            "train again with --force, or restore the file",
         ) from None
 
 
@@ -85,14 +90,21 @@ def load_weights(module: torch.nn.Module, weights: dict[str, torch.Tensor], wher
         raise RunError(f"checkpoint {where} {side} '{name}': it is of another net")
     for name, value in own.items():
         if value.shape != weights[name].shape:
-            raise RunError(f"checkpoint {where}: '{name}' is {tuple(weights[name].shape)}, the net has {tuple(value.shape)}")
+            raise RunError(
+                f"checkpoint {where}: '{name}' is {tuple(weights[name].shape)}, the net has {tuple(value.shape)}"
+            )
     module.load_state_dict(weights)
 
 
 def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     """State tensors of an optimiser, by "<parameter index>.<key>"."""
     state = optimizer.state_dict()["state"]
-    return {f"{i}.{k}": torch.as_tensor(v) for i, entry in state.items() for k, v in entry.items() if v is not None}
+    return {
+        f"{i}.{k}": torch.as_tensor(v)
+        for i, entry in state.items()
+        for k, v in entry.items()
+        if v is not None
+    }
 
 
 def unpack_optimizer(optimizer: torch.optim.Optimizer, packed: dict[str, torch.Tensor]) -> None:

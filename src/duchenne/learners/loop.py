@@ -20,7 +20,14 @@ from ..recipe import Loss, Optimizer, Schedule, Stop, Train
 from ..transforms import Preprocess
 from ..transforms.augment import Augment
 from .batches import Batch, Source, batches
-from .checkpoint import Checkpoint, load_checkpoint, load_weights, pack_optimizer, save_checkpoint, unpack_optimizer
+from .checkpoint import (
+    Checkpoint,
+    load_checkpoint,
+    load_weights,
+    pack_optimizer,
+    save_checkpoint,
+    unpack_optimizer,
+)
 from .losses import penalty, sample_losses, total_loss
 from .schedules import factor, make_optimizer
 from .scores import EpochScores
@@ -106,7 +113,13 @@ class Loop:
     """One training: `run` does all epochs. Holds the net, the optimiser and the average of weights."""
 
     def __init__(
-        self, fabric: Fabric, net: torch.nn.Module, train: Source, val: Source | None, plan: Plan, listener: Listener | None
+        self,
+        fabric: Fabric,
+        net: torch.nn.Module,
+        train: Source,
+        val: Source | None,
+        plan: Plan,
+        listener: Listener | None,
     ) -> None:
         self.fabric, self.train, self.val, self.plan, self.listener = fabric, train, val, plan, listener
         optimizer = make_optimizer(net.parameters(), plan.optimizer)
@@ -138,7 +151,11 @@ class Loop:
         if done >= self.plan.train.epochs:
             return "all epochs done"
         patience = self.plan.stop.patience
-        if patience is not None and self.plan.monitor and done - self.progress.best.get("epoch", done) >= patience:
+        if (
+            patience is not None
+            and self.plan.monitor
+            and done - self.progress.best.get("epoch", done) >= patience
+        ):
             return f"no better {self.plan.monitor} for {patience} epochs"
         if self.plan.deadline is not None and history:
             # The decision is the first process's, or the others would wait for it for ever.
@@ -181,7 +198,9 @@ class Loop:
         seed = self.plan.train.seed
         # Dropout draws from torch's own generator; every process its own stream, every epoch anew.
         torch.manual_seed(epoch_seed(seed, epoch, 1 + self.fabric.global_rank))
-        generator = torch.Generator(self.fabric.device).manual_seed(epoch_seed(seed, epoch, 10_000 + self.fabric.global_rank))
+        generator = torch.Generator(self.fabric.device).manual_seed(
+            epoch_seed(seed, epoch, 10_000 + self.fabric.global_rank)
+        )
         order = np.random.default_rng(epoch_seed(seed, epoch)).permutation(len(self.train))
         scores = EpochScores(self.plan.outputs, self.fabric.device)
         self.net.train()
@@ -230,7 +249,10 @@ class Loop:
         return x.contiguous(memory_format=torch.channels_last)
 
     def _losses(self, logits: Any, targets: Any, smoothing: float) -> dict[str, torch.Tensor]:
-        return {o.name: sample_losses(o, logits[o.name].float(), targets[o.name], smoothing) for o in self.plan.outputs}
+        return {
+            o.name: sample_losses(o, logits[o.name].float(), targets[o.name], smoothing)
+            for o in self.plan.outputs
+        }
 
     @torch.no_grad()
     def _validate(self, val: Source) -> Row:
@@ -241,7 +263,9 @@ class Loop:
             batch = val.batch(whole, self.fabric.global_rank, self.fabric.world_size)
             targets = {k: t.to(self.fabric.device) for k, t in batch.targets.items()}
             logits = net(self.inputs(batch.images, None))
-            real = torch.full((len(batch.index),), len(whole) > self.fabric.global_rank, device=self.fabric.device)
+            real = torch.full(
+                (len(batch.index),), len(whole) > self.fabric.global_rank, device=self.fabric.device
+            )
             scores.add(logits, targets, self._losses(logits, targets, 0.0), real)
         self._sum_over_processes(scores)
         return scores.row("val", self.plan.loss.weights)
@@ -260,7 +284,11 @@ class Loop:
 
     def _diverged(self, epoch: int, step: int, value: float) -> tuple[str, str]:
         best = self.progress.best.get("epoch")
-        kept = f"the checkpoint of epoch {best} is kept" if best else "no epoch was finished, so there is no checkpoint"
+        kept = (
+            f"the checkpoint of epoch {best} is kept"
+            if best
+            else "no epoch was finished, so there is no checkpoint"
+        )
         return (
             f"the loss became {value} in epoch {epoch}, step {step} (of {self.steps_per_epoch}); {kept}",
             "a lower optimizer.lr usually helps",

@@ -32,7 +32,9 @@ class Target:
         return Target(self.values.to(device), self.mask.to(device))
 
 
-def sample_losses(output: Output, logits: torch.Tensor, target: Target, label_smoothing: float = 0.0) -> torch.Tensor:
+def sample_losses(
+    output: Output, logits: torch.Tensor, target: Target, label_smoothing: float = 0.0
+) -> torch.Tensor:
     """Loss of each sample, ``(N,)``; 0 where the sample is not annotated.
 
     ``single``: cross-entropy against a code or a distribution. ``multi``: binary cross-entropy of independent

@@ -16,7 +16,9 @@ class Tally:
     def __init__(self, output: Output, device: torch.device) -> None:
         self.output = output
         k = output.num_classes
-        self.counts = torch.zeros((k, k) if output.kind == "single" else (4, k), dtype=torch.float64, device=device)
+        self.counts = torch.zeros(
+            (k, k) if output.kind == "single" else (4, k), dtype=torch.float64, device=device
+        )
 
     def add(self, logits: torch.Tensor, target: Target, real: torch.Tensor) -> None:
         """Count a batch.

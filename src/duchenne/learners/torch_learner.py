@@ -126,7 +126,11 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         net = self._make_net()
         rows, weight = balanced(faces, self.balance or Balance(), plan.train.seed)
         train = Source(faces if rows is None else faces.select(rows), plan.preprocess, weight)
-        held_out = None if val is None else Source(val.keep_outputs([o.name for o in faces.outputs]), plan.preprocess)
+        held_out = (
+            None
+            if val is None
+            else Source(val.keep_outputs([o.name for o in faces.outputs]), plan.preprocess)
+        )
         outcome = self._launch(net, train, held_out, plan, listener)
         net.load_state_dict(outcome.weights)
         self.net_ = net.eval()
@@ -184,7 +188,10 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         """Train here, or in spawned processes where there are several on CPU."""
         strategy = "auto" if self.devices == 1 else "ddp_spawn"
         fabric = Fabric(
-            accelerator=self.accelerator, devices=self.devices, strategy=strategy, precision=plan.train.precision
+            accelerator=self.accelerator,
+            devices=self.devices,
+            strategy=strategy,
+            precision=plan.train.precision,
         )
         if self.devices == 1:
             fabric.launch()
@@ -229,13 +236,18 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
             for name, value in self.net_(x).items():
                 parts[name].append(value.float().cpu().numpy())
         return {
-            o.name: np.concatenate(parts[o.name]) if parts[o.name] else np.empty((0, o.num_classes), np.float32)
+            o.name: np.concatenate(parts[o.name])
+            if parts[o.name]
+            else np.empty((0, o.num_classes), np.float32)
             for o in self.outputs_
         }
 
     def predict_proba(self, X: FaceSet | Array) -> Any:
         """Probs ``(N, K)`` of the single output, or ``{output: (N, K)}`` where there are several."""
-        probs = {o.name: _activate(o, torch.from_numpy(v)) for (o, v) in zip(self.outputs_, self.logits(X).values(), strict=True)}
+        probs = {
+            o.name: _activate(o, torch.from_numpy(v))
+            for (o, v) in zip(self.outputs_, self.logits(X).values(), strict=True)
+        }
         return next(iter(probs.values())) if len(probs) == 1 else probs
 
     def predict(self, X: FaceSet | Array) -> Any:
@@ -244,7 +256,9 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
             return self._values[self.predict_proba(X).argmax(axis=1)]  # type: ignore[index]
         logits = self.logits(X)
         said = {
-            o.name: np.array(o.labels)[logits[o.name].argmax(axis=1)] if o.kind == "single" else logits[o.name] > 0
+            o.name: np.array(o.labels)[logits[o.name].argmax(axis=1)]
+            if o.kind == "single"
+            else logits[o.name] > 0
             for o in self.outputs_
         }
         return next(iter(said.values())) if len(said) == 1 else said
@@ -280,7 +294,9 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         from .onnx_export import export_onnx
 
         preprocess = self.preprocess or Preprocess()
-        return export_onnx(self.net_, tuple(o.name for o in self.outputs_), preprocess.channels, preprocess.size)
+        return export_onnx(
+            self.net_, tuple(o.name for o in self.outputs_), preprocess.channels, preprocess.size
+        )
 
     @classmethod
     def load(cls, path: Path) -> TorchLearner:
@@ -289,7 +305,9 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         facts = state.facts
         try:
             learner = cls(facts["model"], facts["args"], Preprocess.from_json(facts["preprocess"]))
-            learner.outputs_ = tuple(Output(o["name"], o["kind"], tuple(o["labels"])) for o in facts["outputs"])
+            learner.outputs_ = tuple(
+                Output(o["name"], o["kind"], tuple(o["labels"])) for o in facts["outputs"]
+            )
             learner.history_, learner.best_, learner.n_iter_ = facts["history"], facts["best"], facts["epoch"]
         except KeyError as error:
             raise RunError(f"checkpoint {path} does not say its {error}") from None
@@ -301,13 +319,23 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
 
 def _train_process(
-    fabric: Fabric, net: torch.nn.Module, train: Source, val: Source | None, plan: Plan, listener: Listener | None
+    fabric: Fabric,
+    net: torch.nn.Module,
+    train: Source,
+    val: Source | None,
+    plan: Plan,
+    listener: Listener | None,
 ) -> Outcome:
     return Loop(fabric, net, train, val, plan, listener).run()
 
 
 def _train_reporting(
-    fabric: Fabric, net: torch.nn.Module, train: Source, val: Source | None, plan: Plan, listener: Listener | None
+    fabric: Fabric,
+    net: torch.nn.Module,
+    train: Source,
+    val: Source | None,
+    plan: Plan,
+    listener: Listener | None,
 ) -> Outcome | DuchenneError:
     """What a spawned process runs: the user's errors come back as values, for a raised one would lose its type."""
     torch.set_num_threads(max(1, torch.get_num_threads() // fabric.world_size))

@@ -25,9 +25,13 @@ def balanced(faces: FaceSet, spec: Balance, seed: int) -> tuple[Array | None, Ar
         return None, None
     singles = [o for o in faces.outputs if o.kind == "single" and spec.output in ("", o.name)]
     if not singles:
-        raise RecipeError(f"balance.output: {faces.name} has no single-label output '{spec.output}' to balance")
+        raise RecipeError(
+            f"balance.output: {faces.name} has no single-label output '{spec.output}' to balance"
+        )
     codes = faces.hard(singles[0].name)
-    rows = None if spec.oversample is None else oversample(codes, np.random.default_rng(seed), spec.oversample)
+    rows = (
+        None if spec.oversample is None else oversample(codes, np.random.default_rng(seed), spec.oversample)
+    )
     if spec.class_weights == "none":
         return rows, None
     drawn = codes if rows is None else codes[rows]

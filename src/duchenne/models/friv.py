@@ -66,7 +66,9 @@ class FrivNet(nn.Module):
     ) -> None:
         super().__init__()
         if len(filters) != len(pools) or not filters:
-            raise RecipeError(f"learner.args: {len(filters)} filters and {len(pools)} pools: one of each per block")
+            raise RecipeError(
+                f"learner.args: {len(filters)} filters and {len(pools)} pools: one of each per block"
+            )
         if kernel < 1 or kernel % 2 == 0:
             raise RecipeError(f"learner.args.kernel = {kernel}: must be odd")
         if unknown := set(pools) - set(_POOLS):
@@ -81,7 +83,11 @@ class FrivNet(nn.Module):
         if min(height, width) < 1:
             raise RecipeError(f"preprocess.size = {list(size)} is too small for {len(filters)} blocks")
         self.body = nn.Sequential(
-            *layers, nn.Flatten(), nn.Linear(in_channels * height * width, dense), nn.ReLU(), nn.Dropout(DENSE_DROPOUT)
+            *layers,
+            nn.Flatten(),
+            nn.Linear(in_channels * height * width, dense),
+            nn.ReLU(),
+            nn.Dropout(DENSE_DROPOUT),
         )
         self.head = LinearHeads(dense, outputs)
         keras_init(self)

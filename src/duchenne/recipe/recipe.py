@@ -18,7 +18,18 @@ SCHEMA = 1
 
 # Sections that decide what is learned; the rest (title, source, expect, evaluate) may change without making a
 # checkpoint another recipe's.
-LEARNING_SECTIONS = ("data", "preprocess", "augment", "balance", "learner", "optimizer", "schedule", "loss", "stop", "train")
+LEARNING_SECTIONS = (
+    "data",
+    "preprocess",
+    "augment",
+    "balance",
+    "learner",
+    "optimizer",
+    "schedule",
+    "loss",
+    "stop",
+    "train",
+)
 
 
 class Recipe(s.Section):
@@ -131,7 +142,9 @@ def _known_fields(location: Sequence[str | int]) -> list[str]:
     """Field names of the section that holds the last element of a location."""
     model: Any = Recipe
     for step in location[:-1]:
-        field = model.model_fields.get(step) if isinstance(model, type) and issubclass(model, s.Section) else None
+        field = (
+            model.model_fields.get(step) if isinstance(model, type) and issubclass(model, s.Section) else None
+        )
         if field is None:
             return []
         model = field.annotation

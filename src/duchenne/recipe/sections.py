@@ -125,7 +125,9 @@ class Schedule(Section):
         floor: Last factor of "cosine" and "one_cycle".
     """
 
-    name: Literal["constant", "epoch_decay", "exponential", "inverse_time", "cosine", "one_cycle"] = "constant"
+    name: Literal["constant", "epoch_decay", "exponential", "inverse_time", "cosine", "one_cycle"] = (
+        "constant"
+    )
     rate: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 1.0
     every: Count = 1000
     staircase: bool = False
