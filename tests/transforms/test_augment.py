@@ -143,6 +143,7 @@ def test_brightness_and_contrast_are_pillows() -> None:
 
 def test_erase_fills_one_box_with_the_mean() -> None:
     x, u = batch(200, 2, 24, 20), draws(200)
+    ends = set()
     y = Augment(erase=0.5, erase_area=(0.05, 0.1))(x, seeded())
     for i in range(200):
         changed = (y[i] != x[i]).all(0).numpy()
@@ -154,7 +155,9 @@ def test_erase_fills_one_box_with_the_mean() -> None:
         assert np.ptp(rows) + 1 == len(rows)
         assert np.ptp(columns) + 1 == len(columns)
         assert 0.03 < changed.mean() < 0.13  # sides are rounded to whole pixels
+        ends |= {("row", rows[0]), ("row", rows[-1]), ("column", columns[0]), ("column", columns[-1])}
         torch.testing.assert_close(y[i][:, rows[0], columns[0]], x[i].mean((1, 2)))
+    assert ends >= {("row", 0), ("row", 23), ("column", 0), ("column", 19)}  # it reaches every edge
 
 
 @given(
