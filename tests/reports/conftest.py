@@ -40,7 +40,11 @@ def recipe_table(**changes: Any) -> dict[str, Any]:
 
 
 def predictions(
-    n: int = 300, seed: int = 0, skill: float = 2.5, labels: tuple[str, ...] = FER2013_EMOTIONS, au: bool = True
+    n: int = 300,
+    seed: int = 0,
+    skill: float = 2.5,
+    labels: tuple[str, ...] = FER2013_EMOTIONS,
+    au: bool = True,
 ) -> Predictions:
     """Answers that are better than chance by `skill`; the same ids and truth for every `skill`."""
     truth, noise = np.random.default_rng(7), np.random.default_rng(seed)
@@ -120,16 +124,25 @@ def make_run(tmp_path: Path) -> MakeRun:
         run.save_state(state)
         counts = dict(zip(labels, [0, 30, 60, 90, 120, 150, 180], strict=False))
         outputs = {
-            "emotion": {"kind": "single", "labels": list(labels), **dict.fromkeys(("train", "val", "test"), counts)}
+            "emotion": {
+                "kind": "single",
+                "labels": list(labels),
+                **dict.fromkeys(("train", "val", "test"), counts),
+            }
         }
         if au:
             on = dict(zip(AUS, [120, 90, 150, 60, 30, 0], strict=True))
-            outputs["au"] = {"kind": "multi", "labels": list(AUS), **dict.fromkeys(("train", "val", "test"), on)}
+            outputs["au"] = {
+                "kind": "multi",
+                "labels": list(AUS),
+                **dict.fromkeys(("train", "val", "test"), on),
+            }
         run.save_info(
             "data",
             {
-                "name": "synthetic", "n": 1890, "splits": {"train": 630, "val": 630, "test": 630}, "unused": 0,
-                "parts": {}, "outputs": outputs, "notes": ["Procedural faces."], "fingerprint": data_fingerprint,
+                "name": "synthetic", "n": 1890, "splits": {"train": 630, "val": 630, "test": 630},
+                "unused": 0, "parts": {}, "outputs": outputs, "notes": ["Procedural faces."],
+                "fingerprint": data_fingerprint,
             },
         )  # fmt: skip
         run.save_info("environment", {"versions": {"python": "3.11.9", "torch": "2.5.0"}, "cores": 2})

@@ -26,11 +26,21 @@ def measured_text(name: str, value: float | None) -> str:
     return f"{100 * value:.2f} %" if is_share(name) else f"{value:.4f}"
 
 
+def is_per_class(name: str) -> bool:
+    """Whether a figure is of one class ("f1.happy"), and not of an output ("au.macro_f1")."""
+    return "." in name and name.partition(".")[0] in _OF_CLASSES
+
+
+_OF_CLASSES = ("f1", "precision", "recall", "accuracy")
+
+
 def figure_title(name: str) -> str:
-    """ "macro F1" of "macro_f1", "F1 of happy" of "f1.happy"."""
-    kind, _, label = name.partition(".")
+    """ "macro F1" of "macro_f1", "F1 of happy" of "f1.happy", "au macro F1" of "au.macro_f1"."""
+    kind, _, rest = name.partition(".")
     words = kind.replace("_", " ").replace("f1", "F1")
-    return f"{words} of {label.replace('_', ' ')}" if label else words
+    if is_per_class(name):
+        return f"{words} of {rest.replace('_', ' ')}"
+    return f"{words} {figure_title(rest)}" if rest else words
 
 
 def claims_table(run: Run) -> Table | None:

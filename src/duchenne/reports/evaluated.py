@@ -101,12 +101,12 @@ def _multi_table(pairs: Sequence[tuple[Evaluated, OutputFigures]]) -> Table:
                 percent(f.get("always_no_binary_accuracy")),
                 with_interval(f.get("macro_f1"), i.get("macro_f1")),
                 percent(f.get("always_yes_macro_f1")),
-                with_interval(f.get("weighted_f1"), i.get("weighted_f1")),
+                percent(f.get("weighted_f1")),
             ]
         )  # fmt: skip
     note = (
-        "A label is answered yes at a probability of 0.5 or more. Beside the figures stands what answering no "
-        "(or yes) to everything would reach without looking at a face."
+        "A label is answered yes at a probability of 0.5 or more. Beside the figures stands what answering "
+        "no (or yes) to everything would reach without looking at a face."
     )
     return Table("Several labels a face", head, rows, [note])
 

@@ -178,7 +178,7 @@ def reliability(
         left, gap, width, bottom=right, align="edge",
         color="none", edgecolor=RED, hatch="////", linewidth=1.0, label="gap to the confidence",
     )  # fmt: skip
-    top.plot([0, 1], [0, 1], "--", color=GREY, linewidth=1.2, label="perfectly calibrated")
+    top.plot([0, 1], [0, 1], "--", color=INK, linewidth=1.2, label="perfectly calibrated", zorder=4)
     top.set_ylim(0, 1.02)
     top.set_xlim(0, 1)
     top.set_ylabel("share of answers right")

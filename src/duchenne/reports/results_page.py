@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..experiment.run import write_text
 from ..recipe import Recipe, load_recipe, recipe_ids
-from .claims import SPLITS, claimed_text, figure_title, is_share, measured_text
+from .claims import SPLITS, claimed_text, figure_title, is_per_class, is_share, measured_text
 from .measured import Figures
 from .resultfile import Confusion, ResultFile, SeedResult, load_results
 
 HEADER = "<!-- Generated from results/*.json. Do not edit: run `duchenne reproduce --page`. -->"
 
 # Shown for validation and test even where the source claims nothing about them.
-_ALWAYS = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1", "loss")
+_ALWAYS = ("accuracy", "balanced_accuracy", "binary_accuracy", "macro_f1", "weighted_f1", "loss")
 
 _INTRO = """# Results
 
@@ -26,7 +26,8 @@ What each packaged recipe reached on its real data, beside what its source claim
 - **Measured**: the mean and, over several seeds, ± the standard deviation; of a single training, the figure
   and its 95% bootstrap interval in brackets. The epoch is the one that validation chose, so validation
   figures lean to the bright side; the test part has no say in it.
-- Train figures are means over an epoch, taken while training (dropout on), as the sources' own are."""
+- Train figures are means over an epoch, taken while training (dropout on), where the training part was not
+  evaluated by itself."""
 
 
 def render_results_page(results: Sequence[ResultFile], recipes: Sequence[Recipe] | None = None) -> str:
@@ -104,23 +105,25 @@ def _across(result: ResultFile, split: str, name: str) -> str:
     return _measured(name, values, interval)
 
 
+def _claims(claimed: Mapping[str, Mapping[str, float]]) -> str:
+    """The claimed test and validation accuracy; where there is none, the first figure that is claimed."""
+    accuracies = [
+        f"{split} {claimed_text('accuracy', claimed[split]['accuracy'])}"
+        for split in ("test", "val")
+        if "accuracy" in claimed.get(split, {})
+    ]
+    others = [
+        f"{split} {_safe(figure_title(name))} {claimed_text(name, value)}"
+        for split in SPLITS
+        for name, value in claimed.get(split, {}).items()
+    ]
+    return "; ".join(accuracies or others[:1]) or "-"
+
+
 def _row(result: ResultFile) -> str:
-    claims, found = [], []
-    for split in ("test", "val"):
-        claimed = result.claimed.get(split, {}).get("accuracy")
-        measured = _across(result, split, "accuracy")
-        if claimed is not None:
-            claims.append(f"{split} {claimed_text('accuracy', claimed)}")
-        if measured:
-            found.append(f"{split} {measured}")
-    if not claims:
-        claims = [
-            f"{s} {_safe(n)} {claimed_text(n, v)}"
-            for s in SPLITS
-            for n, v in result.claimed.get(s, {}).items()
-        ][:1]
+    found = [f"{s} {text}" for s in ("test", "val") if (text := _across(result, s, "accuracy"))]
     first = f"[{result.id}](#{result.id})"
-    return f"| {first} | {'; '.join(claims) or '-'} | {'; '.join(found) or '-'} | {_status(result)} |"
+    return f"| {first} | {_claims(result.claimed)} | {'; '.join(found) or '-'} | {_status(result)} |"
 
 
 def _status(result: ResultFile) -> str:
@@ -132,12 +135,9 @@ def _status(result: ResultFile) -> str:
 
 
 def _waiting_row(recipe: Recipe) -> str:
-    claims = []
-    for split in ("test", "val"):
-        claimed = getattr(recipe.expect, split).get("accuracy")
-        if claimed is not None:
-            claims.append(f"{split} {claimed_text('accuracy', claimed)}")
-    return f"| {recipe.id} | {'; '.join(claims) or '-'} | - | not run yet |"
+    expect = recipe.expect
+    claims = _claims({"train": expect.train, "val": expect.val, "test": expect.test})
+    return f"| {recipe.id} | {claims} | - | not run yet |"
 
 
 def _section(result: ResultFile) -> str:
@@ -168,7 +168,7 @@ def _figures_table(result: ResultFile) -> str:
         measured: Figures = getattr(result.seeds[0], split)
         kept = [n for n in measured if n in _ALWAYS or (n.count(".") == 1 and n.split(".")[1] in _ALWAYS)]
         kept += [n for n in result.claimed.get(split, {}) if n in measured]
-        for name in dict.fromkeys([*claimed, *(n for n in kept if not _per_class(n, result))]):
+        for name in dict.fromkeys([*claimed, *(n for n in kept if not is_per_class(n))]):
             last = [s.last.get(split, {}).get(name) for s in result.seeds]
             lines.append(
                 f"| {split} {_safe(figure_title(name))} "
@@ -179,19 +179,14 @@ def _figures_table(result: ResultFile) -> str:
     return "\n".join(lines)
 
 
-def _per_class(name: str, result: ResultFile) -> bool:
-    """Whether a figure's name is "f1.happy" and the like, which stand in a table of their own."""
-    return name.partition(".")[0] in ("f1", "precision", "recall", "accuracy") and "." in name
-
-
 def _class_table(result: ResultFile, split: str) -> str:
     """Claimed and measured figures per class, where the source claims any."""
-    claimed = {n: v for n, v in result.claimed.get(split, {}).items() if _per_class(n, result)}
+    claimed = {n: v for n, v in result.claimed.get(split, {}).items() if is_per_class(n)}
     if not claimed:
         return ""
     kinds = list(dict.fromkeys(name.partition(".")[0] for name in claimed))
     classes = list(dict.fromkeys(name.partition(".")[2] for name in claimed))
-    head = "".join(f" {kind} claimed | {kind} measured |" for kind in kinds)
+    head = "".join(f" {figure_title(kind)} claimed | {figure_title(kind)} measured |" for kind in kinds)
     lines = [f"Per class, {split}:", "", f"| class |{head}", "|---|" + "--:|--:|" * len(kinds)]
     for label in classes:
         cells = ""

@@ -1,0 +1,184 @@
+"""From finished (or unfinished) runs of one recipe to its result file. No figure is typed in by hand."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import RunError
+from ..experiment.run import Run
+from ..recipe import Recipe, load_recipe, recipe_ids
+from .measured import Evaluated, evaluations, history_figures, main_output, output_names, split_figures
+from .resultfile import Confusion, DataUsed, ResultFile, ResultStatus, SeedResult
+
+# Sections of a recipe that may differ without making the training another one.
+_NOT_LEARNING = ("title", "source", "cost", "evaluate", "expect")
+
+
+def result_from_runs(runs: Sequence[Run], *, not_comparable: str = "", command: str = "") -> ResultFile:
+    """Gather the runs of one recipe, one a seed, into a result file.
+
+    Args:
+        runs: Runs of one recipe on one and the same data; seeds must differ.
+        not_comparable: Why the figures cannot be held against the claims, a sentence; "" where they can.
+        command: What brings the figures again; by default `duchenne reproduce ID`.
+
+    Raises:
+        RunError: No run, runs of several recipes or data, a seed twice, or nothing measured.
+    """
+    if not runs:
+        raise RunError("a result needs at least one run", "train the recipe first")
+    recipes = [run.recipe for run in runs]
+    ids = sorted({r.id for r in recipes})
+    if len(ids) > 1:
+        raise RunError(f"these runs are of several recipes: {', '.join(ids)}", "give the runs of one recipe")
+    seeds = [r.train.seed for r in recipes]
+    if len(set(seeds)) < len(seeds):
+        raise RunError(f"two runs of {ids[0]} have the same seed ({seeds})", "give each training a seed")
+    data = _data(runs)
+    packaged = load_recipe(ids[0]) if ids[0] in recipe_ids() else recipes[0]
+    entries = [_seed_result(run, packaged) for run in runs]
+    if not any(s.val or s.test for s in entries):
+        raise RunError(f"nothing has been measured of {ids[0]} yet", "finish an epoch, or evaluate the run")
+    entries.sort(key=lambda s: s.seed)
+    changed = sorted({line for recipe in recipes for line in _changes(packaged, recipe)})
+    status, sentence = _status(runs, entries, changed, not_comparable)
+    expect = packaged.expect
+    return ResultFile(
+        id=packaged.id,
+        title=packaged.title,
+        source=packaged.source,
+        status=status,
+        sentence=sentence,
+        claimed={"train": dict(expect.train), "val": dict(expect.val), "test": dict(expect.test)},
+        seeds=entries,
+        data=data,
+        versions={str(k): str(v) for k, v in runs[-1].info("environment").get("versions", {}).items()},
+        command=command or f"duchenne reproduce {packaged.id}",
+        notes=list(expect.notes),
+    )
+
+
+def _data(runs: Sequence[Run]) -> DataUsed:
+    used = {(str(i.get("name", "")), str(i.get("fingerprint", ""))) for i in (r.info("data") for r in runs)}
+    if len(used) > 1:
+        names = "; ".join(f"{name} {fingerprint}" for name, fingerprint in sorted(used))
+        raise RunError(f"these runs saw different data: {names}", "give runs on the same data")
+    name, fingerprint = used.pop()
+    return DataUsed(name, fingerprint)
+
+
+def _seed_result(run: Run, packaged: Recipe) -> SeedResult:
+    state = run.state
+    main = main_output(run)
+    done = {e.name: e for e in evaluations(run)}
+    figures = split_figures(run)
+    history = run.history()
+    last = {}
+    if history:
+        last = {s: history_figures(history[-1], s, main, output_names(run)) for s in ("train", "val")}
+    intervals = {}
+    for split in ("train", "val", "test"):
+        found = done[split].output(main) if split in done else None
+        if found is not None and "accuracy" in found.intervals:
+            intervals[split] = found.intervals["accuracy"]
+    return SeedResult(
+        seed=state.seed,
+        epochs_done=state.epochs_done,
+        epochs_planned=packaged.train.epochs,
+        best_epoch=state.best.get("epoch"),
+        train=figures["train"],
+        val=figures["val"],
+        test=figures["test"],
+        n_test=done["test"].n if "test" in done else 0,
+        train_seconds=round(state.train_seconds, 1),
+        run_fingerprint=run_fingerprint(run),
+        last=last,
+        intervals=intervals,
+        num_parameters=state.num_parameters,
+        confusion=_confusion(done, main),
+    )
+
+
+def _confusion(done: dict[str, Evaluated], main: str) -> Confusion | None:
+    for split in ("test", "val"):
+        found = done[split].output(main) if split in done else None
+        if found is not None and found.confusion:
+            return Confusion(split, found.labels, found.confusion)
+    return None
+
+
+def _changes(packaged: Recipe, used: Recipe) -> list[str]:
+    """["train.batch_size = 64 (recipe: 128)", ...] for what was trained otherwise; seed and epochs aside."""
+    before, after = flat_fields(packaged.to_dict()), flat_fields(used.to_dict())
+    lines = []
+    for field in sorted(before.keys() | after.keys()):
+        aside = field in ("train.seed", "train.epochs") or field.split(".")[0] in _NOT_LEARNING
+        if not aside and before.get(field) != after.get(field):
+            lines.append(f"{field} = {after.get(field)} (recipe: {before.get(field)})")
+    return lines
+
+
+def flat_fields(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as dotted fields."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        if isinstance(value, dict) and value:
+            flat |= flat_fields(value, f"{prefix}{key}.")
+        else:
+            flat[prefix + key] = value
+    return flat
+
+
+def _status(
+    runs: Sequence[Run], seeds: Sequence[SeedResult], changed: Sequence[str], not_comparable: str
+) -> tuple[ResultStatus, str]:
+    short = [
+        s
+        for run, s in zip(sorted(runs, key=lambda r: r.state.seed), seeds, strict=True)
+        if not _whole(run, s)
+    ]
+    unread = [s.seed for s in seeds if not s.test]
+    words = []
+    if short:
+        epochs = ", ".join(f"{s.epochs_done} of {s.epochs_planned} epochs (seed {s.seed})" for s in short)
+        words.append(f"Shortened: {epochs}.")
+    if changed:
+        words.append(f"Changed: {'; '.join(changed)}.")
+    if unread:
+        words.append(
+            "The test part was not read" + ("." if len(unread) == len(seeds) else f" for seed {unread}.")
+        )
+    if not_comparable:
+        return "not comparable", " ".join([not_comparable, *words])
+    if words:
+        return "partial", " ".join(words)
+    early = [s for s in seeds if s.epochs_done < s.epochs_planned]
+    number = "one seed" if len(seeds) == 1 else f"{len(seeds)} seeds"
+    if early:
+        return (
+            "complete",
+            f"Exact settings, {number}; the recipe's own stopping rule ended the training early.",
+        )
+    return "complete", f"Exact settings, all {seeds[0].epochs_planned} epochs, {number}."
+
+
+def _whole(run: Run, seed: SeedResult) -> bool:
+    """Whether all planned epochs were trained, or the recipe's own rule ended a training of the full plan."""
+    if seed.epochs_done >= seed.epochs_planned:
+        return True
+    full_plan = run.recipe.train.epochs >= seed.epochs_planned
+    return full_plan and run.state.status == "finished" and run.recipe.stop.patience is not None
+
+
+def run_fingerprint(run: Run) -> str:
+    """SHA-256 (16 hex digits) over a run's recipe, history, predictions and metrics."""
+    digest = hashlib.sha256()
+    files = [run.path / "recipe.json", run.path / "history.jsonl"]
+    files += sorted((run.path / "predictions").glob("*.csv")) + sorted((run.path / "metrics").glob("*.json"))
+    for path in files:
+        if path.is_file():
+            digest.update(path.relative_to(run.path).as_posix().encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest())
+    return digest.hexdigest()[:16]
