@@ -1,0 +1,77 @@
+"""What the data tests share: small data in the publishers' layouts, and a cache of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+USAGES = ("Training", "PublicTest", "PrivateTest")
+CLASSES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DUCHENNE_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One cache for all tests of the real data."""
+    return tmp_path_factory.mktemp("shared_cache")
+
+
+@pytest.fixture
+def fer_pixels() -> np.ndarray:
+    """Pixels of 84 faces, ``(84, 48, 48)`` uint8, with every value from 0 to 255 in them."""
+    return np.random.default_rng(0).integers(0, 256, (84, 48, 48)).astype(np.uint8)
+
+
+@pytest.fixture
+def write_fer(tmp_path: Path, fer_pixels: np.ndarray) -> Callable[..., Path]:
+    """Write a small FER2013: 56 Training, 14 PublicTest, 14 PrivateTest rows, labels 0..6 in turn."""
+
+    def write(name: str = "fer2013.csv", usage: bool = True, votes: bool = False) -> Path:
+        folder = tmp_path / "data" / "fer2013"
+        folder.mkdir(parents=True, exist_ok=True)
+        parts = [USAGES[0]] * 56 + [USAGES[1]] * 14 + [USAGES[2]] * 14
+        lines = ["emotion,pixels,Usage" if usage else "emotion,pixels"]
+        for i, image in enumerate(fer_pixels):
+            line = f"{i % 7},{' '.join(map(str, image.reshape(-1).tolist()))}"
+            lines.append(f"{line},{parts[i]}" if usage else line)
+        (folder / name).write_text("\n".join(lines) + "\n")
+        if votes:
+            counts = np.random.default_rng(1).integers(0, 8, (84, 10))
+            counts[np.arange(84), np.arange(84) % 8] += 20
+            names = "neutral,happiness,surprise,sadness,anger,disgust,fear,contempt,unknown,NF"
+            rows = [f"{parts[i]},fer{i:07d}.png,{','.join(map(str, c))}" for i, c in enumerate(counts)]
+            (folder / "fer2013new.csv").write_text("\n".join([f"Usage,Image name,{names}", *rows]) + "\n")
+        return folder.parent
+
+    return write
+
+
+@pytest.fixture
+def write_tree(tmp_path: Path) -> Callable[..., Path]:
+    """Write PNG faces as ``tmp/NAME/[split/]class/i.png``."""
+
+    def write(
+        name: str = "tree",
+        splits: tuple[str, ...] = ("",),
+        classes: tuple[str, ...] = CLASSES,
+        each: int = 4,
+        shape: tuple[int, ...] = (48, 48),
+    ) -> Path:
+        rng = np.random.default_rng(2)
+        for split in splits:
+            for label in classes:
+                folder = tmp_path / name / split / label
+                folder.mkdir(parents=True)
+                for i in range(each):
+                    Image.fromarray(rng.integers(0, 256, shape).astype(np.uint8)).save(folder / f"{i}.png")
+        return tmp_path / name
+
+    return write
