@@ -2,29 +2,85 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import signal
 import sys
+from typing import Any, NoReturn
 
 # Typer's tracebacks show local variables, which may hold a person's pixels.
 os.environ.setdefault("TYPER_STANDARD_TRACEBACK", "1")
 
-INTERRUPTED = 130  # the shell's convention: 128 + SIGINT
+# The shell's convention: 128 + the signal's number.
+INTERRUPTED = 130
+TERMINATED = 143
+
+# Packages of an extra -> that extra. A verb that imports one which is missing says what brings it.
+EXTRAS = {
+    "jinja2": "train",
+    "kornia": "train",
+    "lightning_fabric": "train",
+    "matplotlib": "train",
+    "onnx": "train",
+    "onnxscript": "train",
+    "safetensors": "train",
+    "scipy": "train",
+    "sklearn": "train",
+    "tensorboard": "train",
+    "torch": "train",
+}
+
+# What the machine refuses, beside what each room says of its own files.
+_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM: ends like Ctrl-C, so that what runs can leave its files in order."""
 
 
 def main() -> None:
     """Entry point of ``duchenne``: user errors become one message and an exit code, never a traceback."""
-    from ..errors import DuchenneError
+    from ..errors import DuchenneError, MissingExtraError
     from .app import app
 
+    before = signal.signal(signal.SIGTERM, _terminate)
     try:
         app()
     except DuchenneError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        _fail(str(error), error.exit_code)
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        _fail(str(MissingExtraError(package, EXTRAS[package])))
     except BrokenPipeError:
-        # The reader went away (`| head`): nothing is wrong. Python would complain again when it flushes at exit.
+        # The reader went away (`| head`): nothing is wrong. Python would complain again at its last flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in _REFUSALS:
+            raise
+        _fail(f"{error.filename or 'a file'}: {error.strerror}")
+    except SystemExit as end:
+        # Typer turns KeyboardInterrupt into this code.
+        if end.code == INTERRUPTED and isinstance(_cause(end), _Terminated):
+            sys.exit(TERMINATED)
+        raise
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, frame: Any) -> NoReturn:
+    raise _Terminated
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    """The first exception that led to this one."""
+    while (before := error.__cause__ or error.__context__) is not None:
+        error = before
+    return error
+
+
+def _fail(message: str, code: int = 1) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    sys.exit(code)

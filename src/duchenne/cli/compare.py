@@ -12,7 +12,9 @@ from .options import RUNS, AsJson, RunsDir, open_run, print_json
 def compare_command(
     names: Annotated[list[str], typer.Argument(metavar="RUN RUN...", help="Two or more runs.")],
     runs: RunsDir = RUNS,
-    split: Annotated[str, typer.Option(help="Evaluated split to compare on.")] = "test",
+    split: Annotated[
+        str, typer.Option(metavar="SPLIT|NAME-SPLIT", help="What to compare on; evaluated before.")
+    ] = "test",
     as_json: AsJson = False,
 ) -> None:
     """Compare runs on the samples they share: figures, what their recipes differ in, McNemar's test.
@@ -20,12 +22,14 @@ def compare_command(
     Example: duchenne compare friv-model1 friv-model2
     """
     from ..errors import RecipeError
-    from ..reports.compare import compare_runs
+    from ..reports import compare_runs, compare_text
 
     if len(names) < 2:
-        raise RecipeError("compare needs at least two runs", "for example: duchenne compare friv-model1 friv-model2")
-    comparison = compare_runs([open_run(name, runs) for name in names], split=split)
+        raise RecipeError(
+            "compare needs at least two runs", "for example: duchenne compare friv-model1 friv-model2"
+        )
+    comparison = compare_runs([open_run(name, runs) for name in names], split)
     if as_json:
-        print_json(comparison.to_json())
+        print_json(comparison)
     else:
-        typer.echo(comparison.to_text())
+        typer.echo(compare_text(comparison))

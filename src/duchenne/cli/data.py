@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -15,7 +15,9 @@ Options = Annotated[
 ]
 
 
-def inspect_command(name: Name, data: DataDir = None, options: Options = None, as_json: AsJson = False) -> None:
+def inspect_command(
+    name: Name, data: DataDir = None, options: Options = None, as_json: AsJson = False
+) -> None:
     """Say what a data set holds: parts, splits, classes, notes.
 
     Example: duchenne data inspect fer2013 --data ~/fer
@@ -51,12 +53,16 @@ def audit_command(
     """
     from ..datasets import load
     from ..datasets.audit import audit
+    from ..datasets.near import Method
     from .progress import counting
 
     faces = load(name, data, **loader_options(options or []))
     with counting("auditing") as progress:
         report = audit(
-            faces, near=near, threshold=threshold, progress=lambda done, total: progress(name, done, total)
+            faces,
+            near=cast(Method, near),
+            threshold=threshold,
+            progress=lambda done, total: progress(name, done, total),
         )
     if as_json:
         print_json(report.to_json())
@@ -68,5 +74,7 @@ def _table(held: dict[str, Any]) -> str:
     columns = [k for k in ("train", "val", "test", "all") if k in held]
     width = max(len(label) for label in held["labels"])
     rows = [" " * (width + 2) + "".join(f"{c:>8}" for c in columns)]
-    rows += [f"  {label:<{width}}" + "".join(f"{held[c][label]:>8}" for c in columns) for label in held["labels"]]
+    rows += [
+        f"  {label:<{width}}" + "".join(f"{held[c][label]:>8}" for c in columns) for label in held["labels"]
+    ]
     return "\n".join(rows)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .options import RUNS, AsJson, RunsDir, open_run, percent, print_json
+
+if TYPE_CHECKING:
+    from ..experiment.evaluate import Evaluated
 
 
 def evaluate_command(
@@ -20,12 +24,14 @@ def evaluate_command(
         ),
     ] = None,
     data_dir: Annotated[
-        Path | None, typer.Option(envvar="DUCHENNE_DATA", metavar="DIR", help="Folder of the published data sets.")
+        Path | None,
+        typer.Option(envvar="DUCHENNE_DATA", metavar="DIR", help="Folder of the published data sets."),
     ] = None,
     runs: RunsDir = RUNS,
     split: Annotated[list[str] | None, typer.Option(help="train, val or test; repeatable.")] = None,
     options: Annotated[
-        list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="Loader option of NAME; repeatable.")
+        list[str] | None,
+        typer.Option("--option", metavar="KEY=VALUE", help="Loader option of NAME; repeatable."),
     ] = None,
     views: Annotated[str, typer.Option(help="single, flip or ten-crop; default: the recipe's.")] = "",
     as_json: AsJson = False,
@@ -47,6 +53,8 @@ def evaluate_command(
             opened, data=folder, splits=split or (), other=other, other_options=loader_options(options or []),
             views=views, progress=progress,
         )  # fmt: skip
+    for line in warnings(done):
+        typer.echo(line, err=True)
     if as_json:
         print_json({e.name: e.metrics for e in done})
         return
@@ -55,7 +63,7 @@ def evaluate_command(
 
 
 def _which_data(values: list[str], folder: Path | None) -> tuple[str, Path | None]:
-    """Tell names of data sets from folders: a known name is a name (write ./NAME for a folder of that name)."""
+    """Tell names of data sets from folders: a known name is a name (a folder so called: ./NAME)."""
     from ..datasets import DATASETS
     from ..errors import RecipeError
 
@@ -63,7 +71,9 @@ def _which_data(values: list[str], folder: Path | None) -> tuple[str, Path | Non
     folders = [Path(v) for v in values if v not in DATASETS]
     for f in folders:
         if not f.is_dir():
-            raise RecipeError(f"--data {f} is neither a data set nor a folder", f"data sets: {', '.join(DATASETS)}")
+            raise RecipeError(
+                f"--data {f} is neither a data set nor a folder", f"data sets: {', '.join(DATASETS)}"
+            )
     if len(names) > 1 or len(folders) > 1:
         raise RecipeError("--data takes one data set and one folder at most")
     return names[0] if names else "", folders[0] if folders else folder
@@ -86,9 +96,33 @@ def loader_options(pairs: list[str]) -> dict[str, Any]:
     return options
 
 
+def warnings(done: Sequence[Evaluated]) -> list[str]:
+    """What a reader of the figures must know beside them: other data, unmatched labels, faces left out."""
+    lines = []
+    if any(e.metrics["data_changed"] for e in done):
+        lines.append("the run's own data changed since it was trained: these figures are of other data")
+    for e in done:
+        for output, sides in e.metrics["matching"].items():
+            if output == "left_out":
+                continue
+            for side, where in (
+                ("only_in_data", "the model does not know"),
+                ("only_in_model", "the data lack"),
+            ):
+                if sides[side]:
+                    lines.append(f"{e.name}, {output}: {where} {', '.join(sides[side])}")
+        if left_out := e.metrics["matching"]["left_out"]:
+            lines.append(f"{e.name}: {left_out} faces left out, no label of theirs is known to the model")
+    return list(dict.fromkeys(lines))
+
+
 def summary(name: str, metrics: dict[str, Any]) -> str:
     """A few lines: each output's main figures, with the number of faces and what is partial about them."""
-    partial = f", partial: {metrics['epochs_done']} of {metrics['epochs_planned']} epochs" if metrics["partial"] else ""
+    partial = (
+        f", partial: {metrics['epochs_done']} of {metrics['epochs_planned']} epochs"
+        if metrics["partial"]
+        else ""
+    )
     lines = [f"{name} ({metrics['views']} view, best epoch {metrics['epoch']}{partial})"]
     for output, figures in metrics["outputs"].items():
         shown = [

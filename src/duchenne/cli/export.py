@@ -16,7 +16,8 @@ def export_command(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Gets PNGs and manifest.csv.")],
     data: DataDir = None,
     options: Annotated[
-        list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="Option of its loader; repeatable.")
+        list[str] | None,
+        typer.Option("--option", metavar="KEY=VALUE", help="Option of its loader; repeatable."),
     ] = None,
 ) -> None:
     """Write a data set as PNG files and a manifest, which the data set "folder" reads back.

@@ -14,13 +14,21 @@ if TYPE_CHECKING:
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        "--data-dir", "--data", envvar="DUCHENNE_DATA", metavar="DIR", help="Folder of the published data sets."
+        "--data-dir",
+        "--data",
+        envvar="DUCHENNE_DATA",
+        metavar="DIR",
+        help="Folder of the published data sets.",
     ),
 ]
-RunsDir = Annotated[Path, typer.Option("--runs", envvar="DUCHENNE_RUNS", metavar="DIR", help="Where runs lie.")]
+RunsDir = Annotated[
+    Path, typer.Option("--runs", envvar="DUCHENNE_RUNS", metavar="DIR", help="Where runs lie.")
+]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="Override a recipe field, e.g. train.epochs=5; repeatable."),
+    typer.Option(
+        "--set", metavar="FIELD=VALUE", help="Override a recipe field, e.g. train.epochs=5; repeatable."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
@@ -39,7 +47,16 @@ def open_run(name: str, runs: Path) -> Run:
 
 def print_json(value: Any) -> None:
     """Print strict JSON on standard output."""
-    typer.echo(json.dumps(value, indent=2, allow_nan=False, default=str))
+    typer.echo(json.dumps(value, indent=2, allow_nan=False, default=_plain))
+
+
+def _plain(value: Any) -> Any:
+    """What JSON lacks: paths as text, NumPy's numbers and arrays as Python's."""
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is not JSON")
 
 
 def percent(value: float | None) -> str:

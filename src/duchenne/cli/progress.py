@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -52,7 +52,9 @@ class TrainingProgress:
             return
         self._bar.console.print(line, highlight=False)
         if row["epoch"] < self._epochs:
-            self._bar.reset(self._task, description=f"epoch {row['epoch'] + 1}/{self._epochs}", total=self._steps)
+            self._bar.reset(
+                self._task, description=f"epoch {row['epoch'] + 1}/{self._epochs}", total=self._steps
+            )
 
     def close(self) -> None:
         """Take the bar away."""
@@ -65,7 +67,9 @@ def epoch_line(row: dict[str, Any], epochs: int) -> str:
     """One epoch in one line: losses, the first figure of each output, time."""
     parts = [f"epoch {row['epoch']}/{epochs}", f"{row['seconds']:.1f} s", f"lr {row['lr']:.2e}"]
     for split in ("train", "val"):
-        figures = [f"{key.removeprefix(split + '_')} {value:.4f}" for key, value in row.items() if _shown(key, split)]
+        figures = [
+            f"{key.removeprefix(split + '_')} {value:.4f}" for key, value in row.items() if _shown(key, split)
+        ]
         if figures:
             parts.append(f"{split}: " + ", ".join(figures))
     return "  ".join(parts)
@@ -76,23 +80,34 @@ def _shown(key: str, split: str) -> bool:
 
 
 @contextmanager
-def counting(what: str) -> Iterator[Any]:
-    """A progress function of (label, done, total) on standard error; silent where it is no terminal or takes < 1 s."""
-    if not sys.stderr.isatty():
-        yield lambda label, done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
+def counting(what: str) -> Iterator[Callable[[str, int, int], None]]:
+    """A progress function of (label, done, total) on standard error; silent where that is no terminal.
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        tasks: dict[str, Any] = {}
-        begun = time.monotonic()
+    The bar comes after a second of work and goes when its count is full.
+    """
+    bar: Any = None
+    task: Any = None
+    label_now, begun = "", 0.0
 
-        def tell(label: str, done: int, total: int) -> None:
-            if time.monotonic() - begun < 1 and label not in tasks:
-                return
-            if label not in tasks:
-                tasks[label] = bar.add_task(f"{what} {label}", total=total)
-            bar.update(tasks[label], completed=done)
+    def tell(label: str, done: int, total: int) -> None:
+        nonlocal bar, task, label_now, begun
+        if label != label_now:
+            label_now, begun = label, time.monotonic()
+        if bar is None and done < total and time.monotonic() - begun >= 1:
+            from rich.console import Console
+            from rich.progress import Progress
 
-        yield tell
+            bar = Progress(console=Console(stderr=True), transient=True)
+            bar.start()
+            task = bar.add_task(f"{what} {label}", total=total)
+        if bar is not None:
+            bar.update(task, completed=done)
+            if done >= total:
+                bar.stop()
+                bar = None
+
+    try:
+        yield tell if sys.stderr.isatty() else (lambda label, done, total: None)
+    finally:
+        if bar is not None:
+            bar.stop()

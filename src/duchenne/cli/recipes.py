@@ -28,7 +28,9 @@ def list_command(context: typer.Context, as_json: AsJson = False) -> None:
 
 
 def show_command(
-    recipe: Annotated[str, typer.Argument(metavar="ID|FILE.toml")], sets: Overrides = None, as_json: AsJson = False
+    recipe: Annotated[str, typer.Argument(metavar="ID|FILE.toml")],
+    sets: Overrides = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show a recipe as its file has it, or (--json, or with --set) with every field.
 

@@ -13,7 +13,9 @@ def report_command(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or its name under --runs.")],
     data: DataDir = None,
     runs: RunsDir = RUNS,
-    images: Annotated[bool, typer.Option("--images/--no-images", help="Show faces, or leave them out.")] = True,
+    images: Annotated[
+        bool, typer.Option("--images/--no-images", help="Show faces, or leave them out.")
+    ] = True,
     as_json: AsJson = False,
 ) -> None:
     """Write the run's report: one self-contained page, report/index.html, and its pictures as PNGs.
@@ -26,7 +28,9 @@ def report_command(
     opened = open_run(run, runs)
     lookup = image_lookup(opened, data) if images else None
     if images and lookup is None:
-        typer.echo("the run's data are not here, so the page shows no faces (--data names their folder)", err=True)
+        typer.echo(
+            "the run's data are not here, so the page shows no faces (--data names their folder)", err=True
+        )
     page = write_report(opened, image_of=lookup, images=images)
     if as_json:
         print_json({"report": str(page)})

@@ -22,16 +22,20 @@ def reproduce_command(
         float | None, typer.Option(min=0, metavar="MINUTES", help="For all of it; 0 trains nothing more.")
     ] = None,
     results: Annotated[Path, typer.Option(metavar="DIR", help="Gets ID.json.")] = Path("results"),
-    page: Annotated[bool, typer.Option("--page", help="Only write docs/results.md anew from the files.")] = False,
-    page_file: Annotated[Path, typer.Option(metavar="FILE", help="The results page.")] = Path("docs/results.md"),
+    page: Annotated[
+        bool, typer.Option("--page", help="Only write docs/results.md anew from the files.")
+    ] = False,
+    page_file: Annotated[Path, typer.Option(metavar="FILE", help="The results page.")] = Path(
+        "docs/results.md"
+    ),
     accelerator: Accelerator = "auto",
     devices: Devices = 1,
     as_json: AsJson = False,
 ) -> None:
     """Train what is missing among the recipes, cheapest first, and write claimed beside measured.
 
-    What is finished is kept, what was begun is resumed; each row is evaluated, results/ID.json and the results page
-    are written after every row.
+    What is finished is kept, what was begun is resumed; each row is evaluated; results/ID.json and the
+    results page are written after every row.
 
     Example: duchenne reproduce friv-model1 --data ~/fer --time-limit 60
     """
@@ -43,10 +47,10 @@ def reproduce_command(
         typer.echo(str(page_file))
         return
     from ..experiment.reproduce import plan, reproduce
-    from ..reports.measured import result_from_runs
+    from ..reports import result_from_runs
     from .progress import TrainingProgress, counting
 
-    done: dict[str, list[Run]] = {}
+    trained: dict[str, list[Run]] = {}
     rows: dict[str, Any] = {}
     listeners: list[TrainingProgress] = []
 
@@ -55,28 +59,35 @@ def reproduce_command(
         listeners.append(TrainingProgress(quiet=as_json))
         return listeners[-1]
 
+    def close() -> None:
+        for bar in listeners:
+            bar.close()
+
     steps = plan(ids or (), seeds)
     try:
-        with counting("evaluating") as progress:
+        with counting("evaluating") as counted:
+
+            def progress(label: str, done: int, total: int) -> None:
+                close()  # the training's bar: a terminal holds one
+                counted(label, done, total)
+
             for step, run in reproduce(
                 steps, data=data, runs=runs, time_limit=None if time_limit is None else 60 * time_limit,
                 accelerator=accelerator, devices=devices, listener=listener, progress=progress,
             ):  # fmt: skip
-                for bar in listeners:
-                    bar.close()
+                close()
                 if run is None:
                     typer.echo(f"{step.name}: not begun, the time was over", err=True)
                     continue
-                done.setdefault(step.recipe.id, []).append(run)
-                result = result_from_runs(done[step.recipe.id])
+                trained.setdefault(step.recipe.id, []).append(run)
+                result = result_from_runs(trained[step.recipe.id])
                 write_result(result, results)
                 write_results_page(results, page_file)
                 rows[step.recipe.id] = {"status": result.status, "sentence": result.sentence}
                 typer.echo(f"{step.name}: {result.status}. {result.sentence}", err=True)
     finally:
-        for bar in listeners:
-            bar.close()
+        close()
     if as_json:
         print_json(rows)
-    elif done:
+    elif trained:
         typer.echo(str(page_file))

@@ -14,7 +14,9 @@ def train_command(
     data: DataDir = None,
     runs: RunsDir = RUNS,
     sets: Overrides = None,
-    name: Annotated[str | None, typer.Option(help="Folder name of the run; default: the recipe's id.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Folder name of the run; default: the recipe's id.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run of that name.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Throw the run of that name away first.")] = False,
     time_limit: Annotated[
@@ -22,7 +24,9 @@ def train_command(
     ] = None,
     accelerator: Accelerator = "auto",
     devices: Devices = 1,
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Also write TensorBoard events.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Train a recipe into a run folder. Ctrl-C (or a kill) leaves a run that --resume goes on with.
@@ -45,7 +49,7 @@ def train_command(
         )  # fmt: skip
     except KeyboardInterrupt:
         listener.close()
-        typer.echo("stopped; the same command with --resume goes on from the last finished epoch", err=True)
+        typer.echo("stopped; the same command with --resume goes on after the last finished epoch", err=True)
         raise
     finally:
         listener.close()
@@ -54,5 +58,8 @@ def train_command(
     if as_json:
         print_json({"run": str(run.path), **vars(state)})
         return
-    typer.echo(f"{run.path}: {state.status} ({state.reason}), {state.epochs_done} epochs, best {state.best}", err=True)
+    typer.echo(
+        f"{run.path}: {state.status} ({state.reason}), {state.epochs_done} epochs, best {state.best}",
+        err=True,
+    )
     typer.echo(str(run.path))

@@ -7,7 +7,16 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-PACKAGES = ("duchenne", "numpy", "torch", "lightning-fabric", "kornia", "onnxruntime", "opencv-python-headless", "scikit-learn")
+PACKAGES = (
+    "duchenne",
+    "numpy",
+    "torch",
+    "lightning-fabric",
+    "kornia",
+    "onnxruntime",
+    "opencv-python-headless",
+    "scikit-learn",
+)
 
 
 def versions() -> dict[str, str]:

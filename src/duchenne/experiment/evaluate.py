@@ -1,4 +1,4 @@
-"""Evaluation: a run's artifact on the splits of its own data set, or of another one. The only reader of "test"."""
+"""Evaluation: a run's artifact on splits of its own data set or of another; the only reader of "test"."""
 
 from __future__ import annotations
 
@@ -74,13 +74,23 @@ def evaluate(
         faces = load(other, data, **dict(other_options or {}))
         own = _own_faces(run, data)
         wanted, prefix = tuple(splits) or ("test",), f"{other}-"
+    changed = own is not None and _changed(run, own)
     done = []
     for split in wanted:
         part = faces.where(split)
         if len(part) == 0:
             raise DataError(f"{faces.name} has no '{split}' part", f"its parts: {faces.describe()['splits']}")
-        done.append(_evaluate_part(run, artifact, part, split, f"{prefix}{split}", views, own, progress))
+        evaluated = _evaluate_part(run, artifact, part, split, f"{prefix}{split}", views, own, progress)
+        metrics = evaluated.metrics | {"data_changed": changed}
+        run.save_metrics(evaluated.name, metrics)
+        done.append(Evaluated(evaluated.name, metrics))
     return done
+
+
+def _changed(run: Run, own: FaceSet) -> bool:
+    """Whether the run's own data are others now than when it was trained."""
+    before = run.info("data").get("fingerprint")
+    return before is not None and before != own.fingerprint()
 
 
 def _own_faces(run: Run, data: Path | None) -> FaceSet | None:
@@ -126,7 +136,6 @@ def _evaluate_part(
         "partial": training["status"] != "finished",
         "notes": list(part.notes),
     }
-    run.save_metrics(name, metrics)
     return Evaluated(name, metrics)
 
 
@@ -145,8 +154,8 @@ def _predict(
 def _match(part: FaceSet, artifact: Artifact) -> tuple[FaceSet, dict[str, Any]]:
     """Bring a set's targets into the model's outputs and label order, by name.
 
-    Faces whose class the model does not know are left out where no output knows them; a label that only one side
-    has is listed. Raises DataError when nothing matches.
+    Faces whose class the model does not know are left out where no output knows them; a label that only one
+    side has is listed. Raises DataError when nothing matches.
     """
     targets: dict[str, Any] = {}
     masks: dict[str, Any] = {}
@@ -154,8 +163,10 @@ def _match(part: FaceSet, artifact: Artifact) -> tuple[FaceSet, dict[str, Any]]:
     for output in artifact.outputs:
         source = next((o for o in part.outputs if o.name == output.name and o.kind == output.kind), None)
         if source is None:
+            report[output.name] = {"only_in_data": [], "only_in_model": list(output.labels)}
             continue
         pairs, unknown, missing = match_labels(source, output)
+        report[output.name] = {"only_in_data": unknown, "only_in_model": missing}
         if not pairs:
             continue
         value = np.asarray(part.targets[output.name])
@@ -173,15 +184,21 @@ def _match(part: FaceSet, artifact: Artifact) -> tuple[FaceSet, dict[str, Any]]:
             annotated = part.masks.get(output.name, np.ones(value.shape, bool))
             known[:, list(pairs.values())] = annotated[:, list(pairs)]
             masks[output.name] = known
-        report[output.name] = {"only_in_data": unknown, "only_in_model": missing}
     if not targets:
-        answers = "; ".join(f"{o.name}: {', '.join(o.labels)}" for o in artifact.outputs)
-        raise DataError(f"{part.name} and the model have no label in common", f"the model answers {answers}")
+        raise DataError(f"{part.name} and the model have no label in common", _answers(artifact))
     keep = _usable(targets, masks)
+    if not keep.any():
+        raise DataError(
+            f"no face of this part of {part.name} has a label that the model knows", _answers(artifact)
+        )
     report["left_out"] = int((~keep).sum())
     outputs = tuple(o for o in artifact.outputs if o.name in targets)
     chosen = replace(part, outputs=outputs, targets=targets, masks=masks, truth={}).select(keep)
     return chosen, report
+
+
+def _answers(artifact: Artifact) -> str:
+    return "the model answers " + "; ".join(f"{o.name}: {', '.join(o.labels)}" for o in artifact.outputs)
 
 
 def _usable(targets: Mapping[str, Any], masks: Mapping[str, Any]) -> Any:

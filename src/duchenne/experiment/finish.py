@@ -46,11 +46,14 @@ def ensure_artifact(run: Run) -> Artifact:
             return artifact
     recipe, data = run.recipe, run.info("data")
     learner = learner_class(recipe.learner.name).load(best)
+    # A kill between a checkpoint and its record leaves run.json an epoch behind; the checkpoint knows.
+    epoch = learner.n_iter_
+    training |= {"epoch": epoch, "epochs_done": max(epoch, state.epochs_done)}
     card = Card(
         name=recipe.id,
         outputs=learner.outputs_,
         preprocess=learner.preprocess.to_json(),
-        figures={"best": state.best},
+        figures={"best": learner.best_},
         terms=TERMS.get(recipe.data.name, OTHER_TERMS),
         data={"name": recipe.data.name, "fingerprint": data.get("fingerprint", "")},
         training=training,

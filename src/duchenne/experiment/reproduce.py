@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..recipe import Recipe, load_recipe, recipe_ids
 from .evaluate import Progress, evaluate
 from .run import Run
-from .train import train
+from .train import check_free, train
 
 if TYPE_CHECKING:
     from ..learners.loop import Listener
@@ -38,7 +38,7 @@ def plan(ids: Sequence[str] = (), seeds: int = 1) -> list[Step]:
         ids: Recipe ids; empty: every packaged recipe that names a source.
         seeds: Trainings per recipe, seeds counted up from the recipe's own.
     """
-    chosen = [load_recipe(name) for name in ids or recipe_ids()]
+    chosen = [load_recipe(name) for name in dict.fromkeys(ids or recipe_ids())]
     if not ids:
         chosen = [r for r in chosen if r.source]
     steps = []
@@ -76,15 +76,13 @@ def reproduce(
     for step in steps:
         path = runs / step.name
         left = None if time_limit is None else time_limit - (time.monotonic() - begun)
-        exists = (path / "run.json").is_file()
-        if exists and Run.open(path).state.status == "finished" and _is_of(path, step.recipe):
-            run = Run.open(path)
-        elif left is not None and left <= 0:
-            if not exists or not Run.open(path).history():
-                yield step, None
-                continue
-            run = Run.open(path)
-        else:
+        check_free(path, step.recipe, resume=True, force=False)
+        run = Run.open(path) if Run.is_one(path) else None
+        over = left is not None and left <= 0
+        if run is None and over:
+            yield step, None
+            continue
+        if run is None or not (over or run.state.status == "finished"):
             run = train(
                 step.recipe, data=data, runs=runs, name=step.name, overrides=step.overrides, resume=True,
                 deadline=left, accelerator=accelerator, devices=devices, listener=listener(step),
@@ -97,13 +95,8 @@ def reproduce(
         yield step, run
 
 
-def _is_of(path: Path, recipe: Recipe) -> bool:
-    """Whether a run was made by this very recipe; another's is refused by `train`, with its reason."""
-    return Run.open(path).state.recipe_fingerprint == recipe.fingerprint()
-
-
 def _is_evaluated(run: Run) -> bool:
-    """Whether all the recipe's splits were evaluated at the run's present state: test is not read twice for nothing."""
+    """Whether all splits were evaluated at the run's present state: test is not read twice for nothing."""
     state, metrics = run.state, run.metrics()
     return all(
         split in metrics

@@ -18,6 +18,7 @@ Layout::
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -78,10 +79,13 @@ def write_text(path: Path, text: str) -> None:
             out.flush()
             os.fsync(out.fileno())
         scratch.replace(path)
-    except OSError as error:
+    except BaseException as error:
         scratch.unlink(missing_ok=True)
+        if not isinstance(error, OSError):
+            raise
         raise RunError(
-            f"{path} cannot be written: {error.strerror}", "free some space or name another folder with --runs"
+            f"{path} cannot be written: {error.strerror}",
+            "free some space or name another folder with --runs",
         ) from None
 
 
@@ -100,6 +104,15 @@ def read_json(path: Path) -> Any:
         raise RunError(f"{path} is damaged: {error}", "train again with --force") from None
 
 
+def _finite(value: Any) -> Any:
+    """JSON has no nan and no infinity: null."""
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _cannot_make(path: Path, error: OSError) -> RunError:
+    return RunError(f"run folder {path} cannot be made: {error.strerror}", "name another folder with --runs")
+
+
 class Run:
     """A run folder. `Run.create` makes one, `Run.open` reads one."""
 
@@ -109,14 +122,14 @@ class Run:
     @classmethod
     def create(cls, path: Path, recipe: Recipe, overrides: list[str]) -> Run:
         """Make the folder of a new run. Raises RunError when it cannot be written."""
-        run = cls(path)
+        # Made under another name first, so that a kill leaves a run or nothing, never half of one.
+        scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        run = cls(scratch)
         try:
-            (path / "checkpoints").mkdir(parents=True, exist_ok=True)
+            (scratch / "checkpoints").mkdir(parents=True)
         except OSError as error:
-            raise RunError(
-                f"run folder {path} cannot be made: {error.strerror}", "name another folder with --runs"
-            ) from None
-        write_json(path / "recipe.json", recipe.to_dict())
+            raise _cannot_make(path, error) from None
+        write_json(scratch / "recipe.json", recipe.to_dict())
         run.save_state(
             RunState(
                 name=path.name,
@@ -128,20 +141,29 @@ class Run:
                 created=now(),
             )
         )
-        return run
+        try:
+            scratch.replace(path)
+        except OSError as error:
+            raise _cannot_make(path, error) from None
+        return cls(path)
+
+    @staticmethod
+    def is_one(path: Path) -> bool:
+        """Whether a folder is a run folder: it has the two files that every run has."""
+        return all((path / name).is_file() for name in ("run.json", "recipe.json"))
 
     @classmethod
     def open(cls, path: Path) -> Run:
         """Open an existing run. Raises RunError when it is not one."""
         if not (path / "run.json").is_file():
-            near = sorted(p.name for p in path.parent.glob("*/run.json") for p in [p.parent]) if path.parent.is_dir() else []
+            near = sorted(p.parent.name for p in path.parent.glob("[!.]*/run.json"))
             raise RunError(
                 f"{path} is not a run folder (no run.json)",
                 f"runs there: {', '.join(near)}" if near else "`duchenne train ID` makes one",
             )
         return cls(path)
 
-    # -- what is stored ---------------------------------------------------------------------------------------
+    # -- what is stored -----------------------------------------------------------------------------
 
     @property
     def state(self) -> RunState:
@@ -174,7 +196,7 @@ class Run:
         """Replace environment.json or data.json."""
         write_json(self.path / f"{name}.json", dict(value))
 
-    # -- history ----------------------------------------------------------------------------------------------
+    # -- history ------------------------------------------------------------------------------------
 
     def history(self) -> list[dict[str, Any]]:
         """One dict an epoch: epoch, lr, seconds, train_loss, val_loss, train_/val_<output>_<metric>."""
@@ -191,9 +213,10 @@ class Run:
 
     def save_history(self, rows: list[dict[str, Any]]) -> None:
         """Replace the history (rows are few; replacing keeps it whole when killed)."""
-        write_text(self.path / "history.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+        lines = [json.dumps({k: _finite(v) for k, v in row.items()}, allow_nan=False) for row in rows]
+        write_text(self.path / "history.jsonl", "".join(f"{line}\n" for line in lines))
 
-    # -- where things are -------------------------------------------------------------------------------------
+    # -- where things are ---------------------------------------------------------------------------
 
     def checkpoint(self, which: Literal["last", "best"]) -> Path:
         """Path of a checkpoint."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..build import build_faces, build_learner
 from ..datasets.faceset import FaceSet
-from ..errors import DataError, DuchenneError, MissingExtraError, RunError
+from ..errors import DataError, DuchenneError, MissingExtraError, RecipeError, RunError
 from ..recipe import Recipe
 from .run import Run, RunState
 
@@ -61,51 +64,55 @@ def train(
         DuchenneError: Anything wrong with data, recipe, folder or training; what was trained before is kept.
         KeyboardInterrupt: Passed on after the run is marked as stopped.
     """
+    if resume and force:
+        raise RecipeError("--resume goes on with a run, --force throws it away: give one of the two")
+    path = runs / _folder_name(name or run_name(recipe, overrides))
+    check_free(path, recipe, resume=resume, force=force)
     learner = build_learner(recipe, accelerator, devices)
+    # What the end needs is asked for at the start, not after hours.
+    _need("onnx", "onnxscript", *(["tensorboard"] if tensorboard else []))
     from ..learners.torch_learner import Storage
 
-    path = runs / (name or run_name(recipe, overrides))
-    _check_free(path, recipe, resume=resume, force=force)
     faces = build_faces(recipe, data)
     parts = {s: faces.where(s) for s in ("train", "val")}
     if len(parts["train"]) == 0:
         raise DataError(f"{faces.name} has no training part", "see data.options in the recipe")
-    if force and path.exists():
-        shutil.rmtree(path)
-    run = Run.open(path) if (path / "run.json").is_file() else Run.create(path, recipe, list(overrides))
-    _record_circumstances(run, faces, accelerator, devices)
-    fingerprint = run.info("data")["fingerprint"]
+    fingerprint = faces.fingerprint()
+    run = _opened(path, recipe, list(overrides), force)
+    _check_same_data(run, fingerprint)
+    _record_circumstances(run, faces, fingerprint, accelerator, devices)
     storage = Storage(path / "checkpoints", f"{recipe.fingerprint()}-{fingerprint}", resume, deadline)
-    recorder = Recorder(run.path, listener, _board(run) if tensorboard else None)
+    recorder = Recorder(run.path, listener, run.path / "tensorboard" if tensorboard else None)
     _set(run, status="running", reason="", epochs_planned=recipe.train.epochs)
     try:
-        learner.fit(
-            parts["train"], val=parts["val"] if len(parts["val"]) else None, storage=storage, listener=recorder
-        )
-    except KeyboardInterrupt:
-        _set(run, status="stopped", reason="interrupted")
+        val = parts["val"] if len(parts["val"]) else None
+        learner.fit(parts["train"], val=val, storage=storage, listener=recorder)
+        _record_end(run, learner)
+    except BaseException as error:
+        status, reason = _ended(error)
+        with suppress(RunError):  # a full disk: the first error says so
+            _set(run, status=status, reason=reason)
         raise
-    except DuchenneError as error:
-        _set(run, status="failed", reason=error.what)
-        raise
-    _set(
-        run,
-        status="finished" if learner.finished_ else "stopped",
-        reason=learner.reason_,
-        num_parameters=sum(p.numel() for p in learner.net_.parameters()),
-    )
     return run
 
 
-def _check_free(path: Path, recipe: Recipe, *, resume: bool, force: bool) -> None:
-    """Raises RunError when a run of that name exists and nothing says what to do with it."""
-    if not path.exists() or force:
-        if path.exists() and not (path / "run.json").is_file() and any(path.iterdir()):
-            raise RunError(f"{path} is not a run folder; --force deletes run folders only", "choose another --name")
+def check_free(path: Path, recipe: Recipe, *, resume: bool, force: bool) -> None:
+    """Whether a run may be made, resumed or thrown away at that place.
+
+    Raises:
+        RunError: Something stands there and nothing says what to do with it, it is not a run, or it is a run
+            of another recipe.
+    """
+    if not path.exists() and not path.is_symlink():
         return
-    if not (path / "run.json").is_file():
-        if any(path.iterdir()):
-            raise RunError(f"{path} exists and is not a run folder", "choose another --name or --runs")
+    if not path.is_dir():
+        raise RunError(f"{path} exists and is not a folder", "choose another --name or --runs")
+    if not any(path.iterdir()):
+        return
+    if not Run.is_one(path):
+        kept = "; --force deletes run folders only" if force else ""
+        raise RunError(f"{path} exists and is not a run folder{kept}", "choose another --name or --runs")
+    if force:
         return
     state = Run.open(path).state
     if not resume:
@@ -121,18 +128,83 @@ def _check_free(path: Path, recipe: Recipe, *, resume: bool, force: bool) -> Non
         )
 
 
-def _record_circumstances(run: Run, faces: FaceSet, accelerator: str, devices: int) -> None:
-    from .environment import environment
+def _folder_name(name: str) -> str:
+    """A name that stays within the runs folder. Raises RecipeError."""
+    if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name or name.startswith("."):
+        raise RecipeError(
+            f"--name {name!r} is not a plain folder name", "--runs DIR says in which folder runs lie"
+        )
+    return name
 
-    fingerprint = faces.fingerprint()
+
+def _need(*packages: str) -> None:
+    """Raises MissingExtraError where a package that training will need is not installed."""
+    for package in packages:
+        try:
+            found = find_spec(package) is not None
+        except ModuleNotFoundError:
+            found = False
+        if not found:
+            raise MissingExtraError(package, "train")
+
+
+def _opened(path: Path, recipe: Recipe, overrides: list[str], force: bool) -> Run:
+    """The run at that place, made where there is none; `check_free` has allowed it."""
+    if not Run.is_one(path):
+        return Run.create(path, recipe, overrides)
+    if not force:
+        return Run.open(path)
+    # Renamed first: a kill in the middle leaves no half of a run under its name.
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.old")
+    try:
+        path.rename(scratch)
+        shutil.rmtree(scratch)
+    except OSError as error:
+        raise RunError(
+            f"run {path} cannot be deleted: {error.strerror}", "delete it by hand, or choose another --name"
+        ) from None
+    return Run.create(path, recipe, overrides)
+
+
+def _check_same_data(run: Run, fingerprint: str) -> None:
     before = run.info("data").get("fingerprint")
     if before not in (None, fingerprint) and run.history():
         raise RunError(
             f"the data changed since run {run.path} began (fingerprint {before}, now {fingerprint})",
             "bring the old data back, or train anew under another --name",
         )
+
+
+def _record_circumstances(run: Run, faces: FaceSet, fingerprint: str, accelerator: str, devices: int) -> None:
+    from .environment import environment
+
     run.save_info("data", faces.describe() | {"fingerprint": fingerprint})
     run.save_info("environment", environment(accelerator, devices))
+
+
+def _record_end(run: Run, learner: Any) -> None:
+    """The state after training; mends a record that a kill left behind its checkpoint."""
+    run.save_history(learner.history_)
+    _set(
+        run,
+        status="finished" if learner.finished_ else "stopped",
+        reason=learner.reason_,
+        epochs_done=learner.n_iter_,
+        best=learner.best_,
+        train_seconds=_seconds(learner.history_),
+        num_parameters=sum(p.numel() for p in learner.net_.parameters()),
+    )
+
+
+def _ended(error: BaseException) -> tuple[str, str]:
+    """Status and reason of a training that an exception ended."""
+    if isinstance(error, KeyboardInterrupt):
+        return "stopped", "interrupted"
+    return "failed", error.what if isinstance(error, DuchenneError) else f"{type(error).__name__}: {error}"
+
+
+def _seconds(history: list[dict[str, Any]]) -> float:
+    return round(float(sum(row["seconds"] for row in history)), 3)
 
 
 def _set(run: Run, **changes: Any) -> RunState:
@@ -141,14 +213,6 @@ def _set(run: Run, **changes: Any) -> RunState:
         setattr(state, key, value)
     run.save_state(state)
     return state
-
-
-def _board(run: Run) -> Path:
-    try:
-        import tensorboard  # type: ignore[import-untyped]  # noqa: F401 (asked for: say early when it is missing)
-    except ModuleNotFoundError:
-        raise MissingExtraError("tensorboard", "train") from None
-    return run.path / "tensorboard"
 
 
 @dataclass
@@ -173,13 +237,17 @@ class Recorder:
         """Replace history.jsonl and run.json; add to the TensorBoard events where asked for."""
         run = Run(self.path)
         run.save_history(history)
-        _set(run, epochs_done=row["epoch"], best=best, train_seconds=round(sum(r["seconds"] for r in history), 3))
+        _set(run, epochs_done=row["epoch"], best=best, train_seconds=_seconds(history))
         if self.board is not None:
-            from torch.utils.tensorboard import SummaryWriter
-
-            with SummaryWriter(str(self.board)) as writer:  # type: ignore[no-untyped-call]
-                for key, value in row.items():
-                    if key != "epoch":
-                        writer.add_scalar(key, value, row["epoch"])  # type: ignore[no-untyped-call]
+            _write_events(self.board, row)
         if self.inner is not None:
             self.inner.on_epoch(row, history, best)
+
+
+def _write_events(folder: Path, row: dict[str, Any]) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(folder)) as writer:
+        for key, value in row.items():
+            if key != "epoch":
+                writer.add_scalar(key, value, row["epoch"])
