@@ -72,10 +72,11 @@ class Output:
 
 
 def canonical(name: str) -> str:
-    """Return this project's name of a label: lower case, publishers' synonyms folded (AU names upper case)."""
+    """Return this project's name of a label: lower case, synonyms folded; action units as ``AU12``."""
     word = name.strip().lower().replace(" ", "_")
-    if word.startswith("au") and word[2:].isdigit():
-        return f"AU{int(word[2:])}"
+    number = word[2:].lstrip("_") if word.startswith("au") else ""
+    if number.isdecimal():
+        return f"AU{int(number)}"
     return _ALIASES.get(word, word)
 
 

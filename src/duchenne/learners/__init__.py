@@ -1,4 +1,7 @@
-"""Learners: the scikit-learn contract, whatever is inside. A table of where each one is; importing is left to use."""
+"""Learners: the scikit-learn contract, whatever is inside.
+
+The table says where each one is; importing is left to use.
+"""
 
 from __future__ import annotations
 

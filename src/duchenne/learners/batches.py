@@ -14,7 +14,7 @@ from ..datasets.faceset import FaceSet
 from ..errors import DataError
 from ..labels import Output
 from ..transforms import Preprocess
-from .losses import Target
+from .losses import Target, annotated
 
 # Pixels are brought to the net's shape once, in RAM, when they fit into this many bytes; else batch by batch.
 SHAPED_LIMIT = 1 << 30
@@ -27,7 +27,9 @@ class Batch:
     Attributes:
         index: ``(n,)`` rows in the source.
         images: ``(n, h, w, c)`` uint8.
-        counts: Per output, how many samples of the whole batch (all shards) are annotated.
+        counts: Per output, by what the sum of weighted losses is divided: how many samples of the whole batch
+            (all shards) are annotated, times the mean weight of all annotated samples of the source. So the
+            scale of the weights does not matter, and weight 2 counts as the sample twice.
         weight: ``(n,)`` float32 sample weights; 0 for padding of an empty shard.
     """
 
@@ -84,10 +86,11 @@ class Source:
         w = np.ones(len(faces), np.float32) if weight is None else np.asarray(weight, np.float32)
         if faces.sample_weight is not None:
             w = w * np.asarray(faces.sample_weight, np.float32)
+        if not np.isfinite(w).all() or (w < 0).any() or (len(w) and not w.any()):
+            raise DataError(f"{faces.name}: sample weights must be finite, 0 or more, and not all 0")
         self.weight = torch.from_numpy(w)
-        self.annotated = {
-            k: (t.mask if t.mask.ndim == 1 else (t.mask.sum(1) > 0).float()) for k, t in self.targets.items()
-        }
+        self.annotated = {k: annotated(t) for k, t in self.targets.items()}
+        self.mean_weight = {k: self._mean_weight(a) for k, a in self.annotated.items()}
         height, width = preprocess.size
         direct = isinstance(faces.images, np.ndarray) and faces.images.shape[1:3] == (height, width)
         small = len(faces) * height * width * preprocess.channels <= SHAPED_LIMIT
@@ -101,6 +104,10 @@ class Source:
     def __len__(self) -> int:
         return len(self.faces)
 
+    def _mean_weight(self, has: torch.Tensor) -> float:
+        count = float(has.double().sum())
+        return float((self.weight.double() * has.double()).sum()) / count if count else 1.0
+
     def pixels(self, index: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
         """uint8 ``(n, h, w, c)`` of the chosen rows."""
         if self._shaped is not None:
@@ -108,7 +115,10 @@ class Source:
         return self.preprocess.shape(self.faces.pixels(index))
 
     def batch(self, whole: npt.NDArray[np.int64], rank: int = 0, world: int = 1) -> Batch:
-        """This process's shard of a batch. An empty shard is one sample of weight 0, so that all processes step."""
+        """This process's shard of a batch.
+
+        An empty shard is one sample of weight 0, so that all processes step.
+        """
         mine = whole[rank::world]
         padded = len(mine) == 0
         if padded:
@@ -121,7 +131,7 @@ class Source:
             images=torch.from_numpy(np.ascontiguousarray(self.pixels(mine))),
             targets={k: t.take(index) for k, t in self.targets.items()},
             weight=weight,
-            counts={k: float(a[every].sum()) for k, a in self.annotated.items()},
+            counts={k: float(a[every].sum()) * self.mean_weight[k] for k, a in self.annotated.items()},
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,13 +42,15 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         for group, values in groups.items()
         for name, value in values.items()
     }
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # One name for all: what a kill left half-written is overwritten by the next save.
+    scratch = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         save_file(tensors, scratch, metadata={"schema": SCHEMA, "facts": json.dumps(checkpoint.facts)})
         scratch.replace(path)
     except (OSError, SafetensorError) as error:
-        scratch.unlink(missing_ok=True)
+        with suppress(OSError):
+            scratch.unlink()
         raise RunError(
             f"checkpoint {path} cannot be written: {error}",
             "the one before it is untouched; free some space, then go on with --resume",
@@ -70,9 +72,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
                 if group not in groups:
                     raise RunError(f"checkpoint {path} holds '{key}', which this version does not know")
                 groups[group][name] = file.get_tensor(key)
-            return Checkpoint(
-                groups["model"], groups["optimizer"], groups["ema"], json.loads(header["facts"])
-            )
+            facts = json.loads(header["facts"])
+            if not isinstance(facts, dict):
+                raise ValueError("its facts are not a JSON object")
+            return Checkpoint(groups["model"], groups["optimizer"], groups["ema"], facts)
     except FileNotFoundError:
         raise RunError(f"there is no checkpoint {path}") from None
     except (OSError, SafetensorError, ValueError, KeyError) as error:
@@ -83,16 +86,19 @@ def load_checkpoint(path: Path) -> Checkpoint:
 
 
 def load_weights(module: torch.nn.Module, weights: dict[str, torch.Tensor], where: Path | str) -> None:
-    """Put weights into a net. Raises RunError naming the first that is missing, unknown or of another shape."""
+    """Put weights into a net.
+
+    Raises:
+        RunError: One is missing, unknown or of another shape; the first is named.
+    """
     own = module.state_dict()
     for name in sorted(set(own) ^ set(weights)):
         side = "lacks" if name in own else "holds unknown"
         raise RunError(f"checkpoint {where} {side} '{name}': it is of another net")
     for name, value in own.items():
         if value.shape != weights[name].shape:
-            raise RunError(
-                f"checkpoint {where}: '{name}' is {tuple(weights[name].shape)}, the net has {tuple(value.shape)}"
-            )
+            theirs, ours = tuple(weights[name].shape), tuple(value.shape)
+            raise RunError(f"checkpoint {where}: '{name}' is {theirs}, the net has {ours}")
     module.load_state_dict(weights)
 
 
@@ -107,10 +113,16 @@ def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
     }
 
 
-def unpack_optimizer(optimizer: torch.optim.Optimizer, packed: dict[str, torch.Tensor]) -> None:
-    """Put back what `pack_optimizer` took."""
+def unpack_optimizer(
+    optimizer: torch.optim.Optimizer, packed: dict[str, torch.Tensor], where: Path | str
+) -> None:
+    """Put back what `pack_optimizer` took. Raises RunError when it is of other parameters."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: dict[int, dict[str, torch.Tensor]] = {}
     for key, value in packed.items():
         index, _, name = key.partition(".")
+        known = index.isdecimal() and int(index) < len(parameters)
+        if not known or (value.ndim and value.shape != parameters[int(index)].shape):
+            raise RunError(f"checkpoint {where}: optimiser state '{key}' does not fit the net")
         state.setdefault(int(index), {})[name] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,4 +1,4 @@
-"""The training loop: short, ours, under Lightning Fabric (devices, processes and mixed precision are Fabric's)."""
+"""The training loop: short, ours; devices, processes and mixed precision are Lightning Fabric's."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from lightning_fabric import Fabric
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from ..errors import TrainingError
+from ..errors import DuchenneError, RunError, TrainingError
 from ..labels import Output
 from ..recipe import Loss, Optimizer, Schedule, Stop, Train
 from ..transforms import Preprocess
@@ -39,7 +39,10 @@ Row = dict[str, Any]
 
 
 class Listener(Protocol):
-    """What hears of progress; called in the first process only. Must be picklable when several processes train."""
+    """What hears of progress; called in the first process only.
+
+    Must be picklable when several processes train; then a copy of it is called.
+    """
 
     def on_start(self, epochs_done: int, epochs: int, steps_per_epoch: int) -> None:
         """Training begins or goes on."""
@@ -109,6 +112,10 @@ def epoch_seed(seed: int, epoch: int, purpose: int = 0) -> int:
     return int(np.random.SeedSequence((seed, epoch, purpose)).generate_state(1, np.uint32)[0])
 
 
+def _ema_rule(decay: float) -> Any:
+    return get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+
+
 class Loop:
     """One training: `run` does all epochs. Holds the net, the optimiser and the average of weights."""
 
@@ -126,15 +133,20 @@ class Loop:
         self.bare = net
         self.net, self.optimizer = fabric.setup(net, optimizer)
         ema = plan.train.ema
-        self.ema = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(ema)) if ema else None
+        self.ema = AveragedModel(net, multi_avg_fn=_ema_rule(ema)) if ema else None
         self.steps_per_epoch = math.ceil(len(train) / plan.train.batch_size)
         self.progress = Progress()
         self.best_weights: dict[str, torch.Tensor] = {}
 
-    # -- the whole ----------------------------------------------------------------------------------------------
+    # -- the whole --------------------------------------------------------------------------------
 
     def run(self) -> Outcome:
-        """Train until the epochs are done, patience ends, or the deadline passes. Raises TrainingError on nan."""
+        """Train until the epochs are done, patience ends, or the deadline passes.
+
+        Raises:
+            TrainingError: The loss or a weight became nan or infinite.
+            RunError: A checkpoint cannot be read or written.
+        """
         if self.plan.resume:
             self._resume()
         begun = time.monotonic()
@@ -168,6 +180,10 @@ class Loop:
         start, epoch = time.monotonic(), self.progress.epoch + 1
         row: Row = {"epoch": epoch}
         row |= self._train_epoch(epoch)
+        if not all(bool(p.isfinite().all()) for p in self.bare.parameters()):
+            raise TrainingError(
+                *self._diverged(epoch, self.steps_per_epoch, "a weight became nan or infinite")
+            )
         if self.val is not None:
             row |= self._validate(self.val)
         row["seconds"] = round(time.monotonic() - start, 3)
@@ -178,12 +194,23 @@ class Loop:
             monitor = self.plan.monitor
             self.progress.best = {"epoch": epoch, "monitor": monitor, "value": row.get(monitor)}
             self.best_weights = self._weights()
-        if self.plan.folder is not None and self.fabric.is_global_zero:
-            if better:
+        failure = self._record(row, better) if self.fabric.is_global_zero else None
+        # The first process alone writes; the others must hear that it failed, or they would wait for ever.
+        if (failure := self.fabric.broadcast(failure)) is not None:
+            raise failure
+
+    def _record(self, row: Row, better: bool) -> DuchenneError | None:
+        """Write the checkpoints and tell the listener; return what went wrong."""
+        try:
+            if self.plan.folder is not None and better:
                 save_checkpoint(self.plan.folder / "best.safetensors", self._checkpoint(full=False))
-            save_checkpoint(self.plan.folder / "last.safetensors", self._checkpoint(full=True))
-        if self.listener is not None and self.fabric.is_global_zero:
-            self.listener.on_epoch(row, self.progress.history, self.progress.best)
+            if self.plan.folder is not None:
+                save_checkpoint(self.plan.folder / "last.safetensors", self._checkpoint(full=True))
+            if self.listener is not None:
+                self.listener.on_epoch(row, self.progress.history, self.progress.best)
+        except DuchenneError as error:
+            return error
+        return None
 
     def _improves(self, row: Row) -> bool:
         monitor = self.plan.monitor
@@ -192,7 +219,7 @@ class Loop:
         gain = row[monitor] - self.progress.best["value"]
         return bool((-gain if lower_is_better(monitor) else gain) > self.plan.stop.min_delta)
 
-    # -- one epoch ----------------------------------------------------------------------------------------------
+    # -- one epoch --------------------------------------------------------------------------------
 
     def _train_epoch(self, epoch: int) -> Row:
         seed = self.plan.train.seed
@@ -209,21 +236,21 @@ class Loop:
             batch = self.train.batch(whole, self.fabric.global_rank, self.fabric.world_size)
             value = self._update(batch, generator, scores)
             if not math.isfinite(value):
-                raise TrainingError(*self._diverged(epoch, step + 1, value))
+                raise TrainingError(*self._diverged(epoch, step + 1, f"the loss became {value}"))
             if self.listener is not None and self.fabric.is_global_zero:
                 self.listener.on_batch(step + 1)
         self._sum_over_processes(scores)
         return {"lr": lr, **scores.row("train", self.plan.loss.weights)}
 
     def _update(self, batch: Batch, generator: torch.Generator, scores: EpochScores) -> float:
-        """One forward, backward and step; returns the batch's loss (this process's share of it)."""
+        """One forward, backward and step; returns the batch's loss, summed over the processes."""
         x = self.inputs(batch.images, generator)
         targets = {k: t.to(self.fabric.device) for k, t in batch.targets.items()}
         weight = batch.weight.to(self.fabric.device)
         logits = self.net(x)
         losses = self._losses(logits, targets, self.plan.loss.label_smoothing)
         # Divided by the samples of the whole batch, so that shards of unequal size add up to its mean.
-        means = {k: (v * weight).sum() / max(1.0, batch.counts[k]) for k, v in losses.items()}
+        means = {k: (v * weight).sum() / (batch.counts[k] or 1.0) for k, v in losses.items()}
         loss = total_loss(means, self.plan.loss.weights)
         world = self.fabric.world_size
         extra = penalty(self.bare, self.plan.loss.l1, self.plan.loss.l2)
@@ -238,11 +265,11 @@ class Loop:
         with torch.no_grad():
             plain = losses if self.plan.loss.label_smoothing == 0 else self._losses(logits, targets, 0.0)
             scores.add({k: v.detach() for k, v in logits.items()}, targets, plain, weight > 0)
-        return float(loss.detach())
+        return float(self._summed(loss.detach()))
 
     def inputs(self, images: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
         """uint8 ``(n, h, w, c)`` to the net's input, augmented when a generator is given."""
-        x = self.plan.preprocess.scale(images.to(self.fabric.device))
+        x: torch.Tensor = self.plan.preprocess.scale(images.to(self.fabric.device))
         if generator is not None and not self.plan.augment.is_identity:
             x = self.plan.augment(x, generator)
         x = self.plan.preprocess.normalise(x)
@@ -271,9 +298,16 @@ class Loop:
         return scores.row("val", self.plan.loss.weights)
 
     def _sum_over_processes(self, scores: EpochScores) -> None:
-        if self.fabric.world_size > 1:
-            for tensor in scores.tensors():
-                tensor.copy_(self.fabric.all_reduce(tensor, reduce_op="sum"))
+        for tensor in scores.tensors():
+            tensor.copy_(self._summed(tensor))
+
+    def _summed(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The sum over all processes, the same in each."""
+        if self.fabric.world_size == 1:
+            return tensor
+        total = self.fabric.all_reduce(tensor, reduce_op="sum")
+        assert isinstance(total, torch.Tensor)
+        return total
 
     def _set_lr(self, step: int) -> float:
         total = self.steps_per_epoch * self.plan.train.epochs
@@ -282,19 +316,17 @@ class Loop:
             group["lr"] = lr
         return lr
 
-    def _diverged(self, epoch: int, step: int, value: float) -> tuple[str, str]:
+    def _diverged(self, epoch: int, step: int, what: str) -> tuple[str, str]:
         best = self.progress.best.get("epoch")
-        kept = (
-            f"the checkpoint of epoch {best} is kept"
-            if best
-            else "no epoch was finished, so there is no checkpoint"
-        )
+        kept = "no epoch was finished, so there is no checkpoint"
+        if best:
+            kept = f"the checkpoint of epoch {best} is kept" if self.plan.folder else "nothing was stored"
         return (
-            f"the loss became {value} in epoch {epoch}, step {step} (of {self.steps_per_epoch}); {kept}",
+            f"{what} in epoch {epoch}, step {step} (of {self.steps_per_epoch}); {kept}",
             "a lower optimizer.lr usually helps",
         )
 
-    # -- state --------------------------------------------------------------------------------------------------
+    # -- state --------------------------------------------------------------------------------
 
     def _weights(self) -> dict[str, torch.Tensor]:
         module = self.bare if self.ema is None else self.ema.module
@@ -319,14 +351,18 @@ class Loop:
             return
         state = load_checkpoint(path)
         if state.facts.get("tag") != self.plan.tag:
-            raise TrainingError(
-                f"checkpoint {path} is of another recipe ({state.facts.get('tag')}, this one is {self.plan.tag})",
+            raise RunError(
+                f"checkpoint {path} is of another recipe or other data "
+                f"({state.facts.get('tag')}, this one is {self.plan.tag})",
                 "train under another --name, or start over with --force",
             )
         load_weights(self.bare, state.model, path)
-        unpack_optimizer(self.optimizer, state.optimizer)
+        unpack_optimizer(self.optimizer, state.optimizer, path)
         if self.ema is not None:
-            self.ema.load_state_dict(state.ema)
+            load_weights(self.ema, state.ema, path)
         facts = state.facts
-        self.progress = Progress(facts["epoch"], facts["history"], facts["best"], facts["seconds"])
+        try:
+            self.progress = Progress(facts["epoch"], facts["history"], facts["best"], facts["seconds"])
+        except KeyError as error:
+            raise RunError(f"checkpoint {path} does not say its {error}") from None
         self.best_weights = load_checkpoint(self.plan.folder / "best.safetensors").model

@@ -59,7 +59,10 @@ def annotated(target: Target) -> torch.Tensor:
 
 
 def penalty(module: torch.nn.Module, l1: float, l2: float) -> torch.Tensor | None:
-    """l1 * sum |w| + l2 / 2 * sum w^2 over weight matrices and kernels (not biases, not norms); None when both are 0."""
+    """l1 * sum |w| + l2 / 2 * sum w^2 over weight matrices and kernels; None when both are 0.
+
+    Biases and the weights of norms are left out.
+    """
     if l1 == 0 and l2 == 0:
         return None
     weights = [p for p in module.parameters() if p.ndim >= 2]

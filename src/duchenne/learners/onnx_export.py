@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import warnings
 from collections.abc import Iterator
@@ -53,7 +52,6 @@ def export_onnx(net: torch.nn.Module, names: tuple[str, ...], channels: int, siz
     training = net.training
     wrapped = _Tuple(net.cpu().eval(), names).eval()
     example = torch.zeros(2, channels, *size)
-    buffer = io.BytesIO()
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
             wrapped,
@@ -66,6 +64,6 @@ def export_onnx(net: torch.nn.Module, names: tuple[str, ...], channels: int, siz
             verbose=False,
         )
         assert program is not None
-        program.save(buffer)
     net.train(training)
-    return buffer.getvalue()
+    content: bytes = program.model_proto.SerializeToString()
+    return content

@@ -7,18 +7,22 @@ from collections.abc import Mapping
 import torch
 
 from ..labels import Output
-from .losses import Target
+from .losses import Target, annotated
+
+
+def _sum_dtype(device: torch.device) -> torch.dtype:
+    """float64, but for Apple's GPUs, which have none; counts stay exact up to 2**24."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 class Tally:
-    """Counts of one output: a confusion matrix (``single``) or true/false positives and negatives (``multi``)."""
+    """Counts of one output: confusion matrix (``single``), or true/false positives/negatives (``multi``)."""
 
     def __init__(self, output: Output, device: torch.device) -> None:
         self.output = output
         k = output.num_classes
-        self.counts = torch.zeros(
-            (k, k) if output.kind == "single" else (4, k), dtype=torch.float64, device=device
-        )
+        shape = (k, k) if output.kind == "single" else (4, k)
+        self.counts = torch.zeros(shape, dtype=_sum_dtype(device), device=device)
 
     def add(self, logits: torch.Tensor, target: Target, real: torch.Tensor) -> None:
         """Count a batch.
@@ -41,7 +45,10 @@ class Tally:
             self.counts[row] += (cells & keep_cells).sum(dim=0)
 
     def figures(self) -> dict[str, float]:
-        """``single``: accuracy, macro_f1. ``multi``: binary_accuracy, macro_f1 (over labels that occur or are said)."""
+        """``single``: accuracy, macro_f1. ``multi``: binary_accuracy, macro_f1.
+
+        Macro F1 is over the labels that occur or are said.
+        """
         if self.output.kind == "single":
             hit = self.counts.diagonal()
             said, actual, n = self.counts.sum(dim=0), self.counts.sum(dim=1), self.counts.sum()
@@ -62,8 +69,9 @@ class EpochScores:
 
     def __init__(self, outputs: tuple[Output, ...], device: torch.device) -> None:
         self.tallies = {o.name: Tally(o, device) for o in outputs}
-        self.loss_sums = {o.name: torch.zeros((), dtype=torch.float64, device=device) for o in outputs}
-        self.n = {o.name: torch.zeros((), dtype=torch.float64, device=device) for o in outputs}
+        dtype = _sum_dtype(device)
+        self.loss_sums = {o.name: torch.zeros((), dtype=dtype, device=device) for o in outputs}
+        self.n = {o.name: torch.zeros((), dtype=dtype, device=device) for o in outputs}
 
     def add(
         self,
@@ -76,7 +84,7 @@ class EpochScores:
         for name, tally in self.tallies.items():
             target = targets[name]
             tally.add(logits[name], target, real)
-            has = (target.mask if target.mask.ndim == 1 else (target.mask.sum(dim=1) > 0).float()) * real
+            has = annotated(target) * real
             self.loss_sums[name] += (losses[name] * has).sum()
             self.n[name] += has.sum()
 
@@ -85,7 +93,7 @@ class EpochScores:
         return [t.counts for t in self.tallies.values()] + [*self.loss_sums.values(), *self.n.values()]
 
     def row(self, prefix: str, weights: Mapping[str, float]) -> dict[str, float]:
-        """Figures for a history row: ``<prefix>_loss`` (weighted sum over outputs), ``<prefix>_<output>_<figure>``."""
+        """Figures of a history row: ``<prefix>_loss`` (weighted sum), ``<prefix>_<output>_<figure>``."""
         means = {k: float(s / self.n[k].clamp(min=1)) for k, s in self.loss_sums.items()}
         row = {f"{prefix}_loss": sum(weights.get(k, 1.0) * m for k, m in means.items())}
         if len(means) > 1:

@@ -11,12 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from lightning_fabric import Fabric
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from ..datasets.arrays import from_arrays
 from ..datasets.faceset import FaceSet
-from ..errors import DataError, DuchenneError, RecipeError, RunError, did_you_mean
+from ..errors import DataError, RecipeError, RunError, did_you_mean
 from ..labels import Output
 from ..models import make_model
 from ..recipe import Balance, Loss, Optimizer, Schedule, Stop, Train
@@ -24,7 +23,8 @@ from ..transforms import Preprocess
 from ..transforms.augment import Augment
 from .batches import Source
 from .checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
-from .loop import EVAL_BATCH, Listener, Loop, Outcome, Plan, epoch_seed
+from .launch import launch
+from .loop import EVAL_BATCH, Listener, Plan, epoch_seed
 from .weighting import balanced
 
 Array = npt.NDArray[Any]
@@ -53,7 +53,8 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
     Args:
         model: Name in `duchenne.models.MODELS`.
         args: Further arguments of the model.
-        preprocess, augment, balance, optimizer, schedule, loss, stop, train: See those classes; None: defaults.
+        preprocess, augment, balance, optimizer, schedule, loss, stop, train: See those classes; None:
+            defaults.
         accelerator: Lightning Fabric's name: "auto", "cpu", "cuda" or "mps".
         devices: Processes (one device each); above 1 on CPU they are spawned, so call from under
             ``if __name__ == "__main__":``.
@@ -93,13 +94,13 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         self.accelerator = accelerator
         self.devices = devices
 
-    # -- fitting ------------------------------------------------------------------------------------------------
+    # -- fitting --------------------------------------------------------------------------------
 
     def fit(
         self,
         X: FaceSet | Array,
         y: Any = None,
-        val: FaceSet | None = None,
+        val: FaceSet | tuple[Array, Any] | None = None,
         *,
         storage: Storage | None = None,
         listener: Listener | None = None,
@@ -109,13 +110,15 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         Args:
             X: A FaceSet with targets, or uint8 images ``(N, H, W)`` or ``(N, H, W, 3)``.
             y: With arrays: ``(N,)`` classes of any sort that sorts.
-            val: For early stopping and the best epoch; without it the last epoch is kept and `stop` is off.
+            val: For early stopping and the best epoch, a FaceSet or (images, classes); without it the last
+                epoch is kept and `stop` is off.
             storage: Where to keep checkpoints, and whether to resume.
             listener: Hears of progress.
 
         Raises:
-            DataError: No samples, one class only, targets that do not fit.
-            TrainingError: The loss became nan.
+            DataError: No samples, one class only, targets that do not fit, other labels in `val`.
+            RecipeError: A setting does not fit the outputs, or this machine has no such devices.
+            TrainingError: The loss or a weight became nan or infinite.
             RunError: A checkpoint cannot be read or written.
         """
         faces = self._as_faces(X, y)
@@ -126,12 +129,8 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         net = self._make_net()
         rows, weight = balanced(faces, self.balance or Balance(), plan.train.seed)
         train = Source(faces if rows is None else faces.select(rows), plan.preprocess, weight)
-        held_out = (
-            None
-            if val is None
-            else Source(val.keep_outputs([o.name for o in faces.outputs]), plan.preprocess)
-        )
-        outcome = self._launch(net, train, held_out, plan, listener)
+        held_out = None if val is None else Source(self._held_out(val), plan.preprocess)
+        outcome = launch(self.accelerator, self.devices, net, train, held_out, plan, listener)
         net.load_state_dict(outcome.weights)
         self.net_ = net.eval()
         self.history_, self.best_ = outcome.progress.history, outcome.progress.best
@@ -149,6 +148,30 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         self._values = values
         output = Output("class", "single", tuple(str(v) for v in values))
         return from_arrays(np.asarray(X), {"class": codes.astype(np.int64)}, outputs=(output,), name="arrays")
+
+    def _held_out(self, val: FaceSet | tuple[Array, Any]) -> FaceSet:
+        """The validation part with the outputs of `fit`. Raises DataError when its labels are others."""
+        if not isinstance(val, FaceSet):
+            images, y = val
+            labels = self.outputs_[0].labels
+            truth = np.array([str(v) for v in np.asarray(y).tolist()], dtype=str)
+            if self._values is None or not np.isin(truth, labels).all():
+                raise DataError("val holds classes that the training part does not have")
+            val = from_arrays(np.asarray(images), {"class": truth}, outputs=self.outputs_, name="val")
+        if len(val) == 0:
+            raise DataError(f"{val.name}: the validation part is empty", "leave val out to train without one")
+        return self._matched(val)
+
+    def _matched(self, faces: FaceSet) -> FaceSet:
+        """The faces with the outputs of `fit`. Raises DataError when their labels are others."""
+        faces = faces.keep_outputs([o.name for o in self.outputs_])
+        for ours, theirs in zip(self.outputs_, faces.outputs, strict=True):
+            if ours != theirs:
+                raise DataError(
+                    f"{faces.name}: output '{ours.name}' has the labels {', '.join(theirs.labels)}; "
+                    f"trained are {', '.join(ours.labels)}"
+                )
+        return faces
 
     def _plan(self, validated: bool, storage: Storage | None) -> Plan:
         stop = self.stop or Stop()
@@ -182,26 +205,6 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
                 raise RecipeError(f"loss.weights: there is no output '{name}'", did_you_mean(name, names))
         return loss
 
-    def _launch(
-        self, net: torch.nn.Module, train: Source, val: Source | None, plan: Plan, listener: Listener | None
-    ) -> Outcome:
-        """Train here, or in spawned processes where there are several on CPU."""
-        strategy = "auto" if self.devices == 1 else "ddp_spawn"
-        fabric = Fabric(
-            accelerator=self.accelerator,
-            devices=self.devices,
-            strategy=strategy,
-            precision=plan.train.precision,
-        )
-        if self.devices == 1:
-            fabric.launch()
-            return _train_process(fabric, net, train, val, plan, listener)
-        reply = fabric.launch(_train_reporting, net, train, val, plan, listener)
-        if isinstance(reply, DuchenneError):
-            raise reply
-        assert isinstance(reply, Outcome)
-        return reply
-
     def _make_net(self) -> torch.nn.Module:
         preprocess = self.preprocess or Preprocess()
         outputs = {o.name: o.num_classes for o in self.outputs_}
@@ -209,7 +212,7 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         # Channels last is what the CPU's and GPU's convolutions are fastest in.
         return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
-    # -- answering ----------------------------------------------------------------------------------------------
+    # -- answering --------------------------------------------------------------------------------
 
     @property
     def classes_(self) -> Any:
@@ -219,13 +222,16 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         named = {o.name: np.array(o.labels) for o in self.outputs_}
         return next(iter(named.values())) if len(named) == 1 else named
 
-    @torch.no_grad()
-    def logits(self, X: FaceSet | Array) -> dict[str, npt.NDArray[np.float32]]:
-        """Logits ``{output: (N, K)}`` float32 of images or a FaceSet."""
+    def _check_fitted(self) -> None:
         if not hasattr(self, "net_"):
             from sklearn.exceptions import NotFittedError
 
             raise NotFittedError("this TorchLearner is not fitted yet: call fit first")
+
+    @torch.no_grad()
+    def logits(self, X: FaceSet | Array) -> dict[str, npt.NDArray[np.float32]]:
+        """Logits ``{output: (N, K)}`` float32 of images or a FaceSet."""
+        self._check_fitted()
         preprocess = self.preprocess or Preprocess()
         device = next(self.net_.parameters()).device
         parts: dict[str, list[npt.NDArray[np.float32]]] = {o.name: [] for o in self.outputs_}
@@ -244,14 +250,12 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
     def predict_proba(self, X: FaceSet | Array) -> Any:
         """Probs ``(N, K)`` of the single output, or ``{output: (N, K)}`` where there are several."""
-        probs = {
-            o.name: _activate(o, torch.from_numpy(v))
-            for (o, v) in zip(self.outputs_, self.logits(X).values(), strict=True)
-        }
+        logits = self.logits(X)
+        probs = {o.name: _activate(o, torch.from_numpy(logits[o.name])) for o in self.outputs_}
         return next(iter(probs.values())) if len(probs) == 1 else probs
 
     def predict(self, X: FaceSet | Array) -> Any:
-        """Labels ``(N,)`` (``multi``: ``(N, A)`` bool at 0.5), or a dict per output where there are several."""
+        """Labels ``(N,)`` (``multi``: ``(N, A)`` bool at 0.5), or a dict of them by output."""
         if getattr(self, "_values", None) is not None:
             return self._values[self.predict_proba(X).argmax(axis=1)]  # type: ignore[index]
         logits = self.logits(X)
@@ -264,15 +268,24 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         return next(iter(said.values())) if len(said) == 1 else said
 
     def score(self, X: FaceSet | Array, y: Any = None, sample_weight: Any = None) -> float:
-        """Accuracy; of a FaceSet, that of its first single-label output."""
+        """Accuracy; of a FaceSet, that of its first single-label output.
+
+        Raises:
+            DataError: There is no single-label output, nothing is annotated, or the labels are others.
+        """
         if not isinstance(X, FaceSet):
             return float(super().score(X, y, sample_weight))
-        output = next(o for o in self.outputs_ if o.kind == "single")
-        truth = X.hard(output.name)
+        self._check_fitted()
+        output = next((o for o in self.outputs_ if o.kind == "single"), None)
+        if output is None:
+            raise DataError(f"{X.name}: accuracy needs a single-label output")
+        truth = self._matched(X).hard(output.name)
+        if not (truth >= 0).any():
+            raise DataError(f"{X.name}: no face is annotated with '{output.name}'")
         said = self.logits(X)[output.name].argmax(axis=1)
         return float((said == truth)[truth >= 0].mean())
 
-    # -- keeping ------------------------------------------------------------------------------------------------
+    # -- keeping --------------------------------------------------------------------------------
 
     def _facts(self) -> dict[str, Any]:
         return {
@@ -284,6 +297,7 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
     def save(self, path: Path) -> None:
         """Write weights and what describes the net as one safetensors file."""
+        self._check_fitted()
         facts = self._facts() | {"best": self.best_, "epoch": self.n_iter_, "history": self.history_}
         if self._values is not None:
             facts["values"] = json.loads(json.dumps(self._values.tolist()))
@@ -293,6 +307,7 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         """The fitted net as ONNX: preprocessed images in, logits per output out."""
         from .onnx_export import export_onnx
 
+        self._check_fitted()
         preprocess = self.preprocess or Preprocess()
         return export_onnx(
             self.net_, tuple(o.name for o in self.outputs_), preprocess.channels, preprocess.size
@@ -316,33 +331,6 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         load_weights(net, state.model, path)
         learner.net_ = net.eval()
         return learner
-
-
-def _train_process(
-    fabric: Fabric,
-    net: torch.nn.Module,
-    train: Source,
-    val: Source | None,
-    plan: Plan,
-    listener: Listener | None,
-) -> Outcome:
-    return Loop(fabric, net, train, val, plan, listener).run()
-
-
-def _train_reporting(
-    fabric: Fabric,
-    net: torch.nn.Module,
-    train: Source,
-    val: Source | None,
-    plan: Plan,
-    listener: Listener | None,
-) -> Outcome | DuchenneError:
-    """What a spawned process runs: the user's errors come back as values, for a raised one would lose its type."""
-    torch.set_num_threads(max(1, torch.get_num_threads() // fabric.world_size))
-    try:
-        return _train_process(fabric, net, train, val, plan, listener)
-    except DuchenneError as error:
-        return error
 
 
 def _figures(output: Output) -> list[str]:

@@ -1,4 +1,7 @@
-"""Torch architectures, one a file. A model takes (in_channels, size, outputs, **args) and gives a dict of logits."""
+"""Torch architectures, one a file.
+
+A model takes (in_channels, size, outputs, **args) and gives a dict of logits.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The six CNNs of friv2024 (sections 3 and 4): Model 1 and its variations, one class with their differences as arguments."""
+"""The six CNNs of friv2024 (sections 3 and 4): one class, with the differences as arguments."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ DENSE_DROPOUT = 0.5  # friv2024, section 3
 
 Pool = Literal["max", "average"]
 Padding = Literal["same", "half-valid"]
+_PADDINGS = ("same", "half-valid")
 _POOLS: dict[str, type[nn.Module]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
 
 
@@ -44,8 +45,8 @@ class FrivNet(nn.Module):
         filters: Filters of each block; as many blocks as entries.
         kernel: Odd kernel size of all convolutions.
         pools: "max" or "average", one per block.
-        padding: "same" everywhere, or "half-valid": the second convolution of each block unpadded (Model 6's "half of
-            the convolutions"; which half is unstated in the report).
+        padding: "same" everywhere, or "half-valid": the second convolution of each block unpadded (Model 6's
+            "half of the convolutions"; which half is unstated in the report).
         dense: Units of the dense layer.
 
     Raises:
@@ -69,10 +70,15 @@ class FrivNet(nn.Module):
             raise RecipeError(
                 f"learner.args: {len(filters)} filters and {len(pools)} pools: one of each per block"
             )
-        if kernel < 1 or kernel % 2 == 0:
-            raise RecipeError(f"learner.args.kernel = {kernel}: must be odd")
+        for name, count in [("dense", dense), *(("filters", f) for f in filters)]:
+            if not isinstance(count, int) or count < 1:
+                raise RecipeError(f"learner.args.{name}: {count!r} must be a whole number of 1 or more")
+        if not isinstance(kernel, int) or kernel < 1 or kernel % 2 == 0:
+            raise RecipeError(f"learner.args.kernel = {kernel!r}: must be odd")
         if unknown := set(pools) - set(_POOLS):
             raise RecipeError(f"learner.args.pools: unknown {sorted(unknown)}; known: {sorted(_POOLS)}")
+        if padding not in _PADDINGS:
+            raise RecipeError(f"learner.args.padding: unknown {padding!r}; known: {list(_PADDINGS)}")
         height, width = size
         layers: list[nn.Module] = []
         for count, pool in zip(filters, pools, strict=True):

@@ -32,7 +32,7 @@ class SmallNet(nn.Module):
         batch_norm: bool = True,
     ) -> None:
         super().__init__()
-        if not filters or min(filters) < 1:
+        if not filters or not all(isinstance(f, int) and f >= 1 for f in filters):
             raise RecipeError(f"learner.args.filters = {list(filters)}: at least one, each 1 or more")
         layers: list[nn.Module] = []
         for count in filters:

@@ -65,9 +65,10 @@ class Recipe(s.Section):
         return self.model_dump(mode="json", by_alias=True)
 
     def fingerprint(self) -> str:
-        """First 8 hex digits of SHA-256 over what decides the learning; two recipes that train alike share it.
+        """First 8 hex digits of SHA-256 over what decides the learning.
 
-        Fields at their default do not count, so that a field added later leaves old runs their fingerprint.
+        Two recipes that train alike share it. Fields at their default do not count, so that a field
+        added later leaves old runs their fingerprint.
         """
         changed = self.model_dump(mode="json", exclude_defaults=True)
         decisive = {k: v for k, v in changed.items() if k in LEARNING_SECTIONS}
@@ -89,7 +90,8 @@ def load_recipe(name: str | Path, overrides: Sequence[str] = ()) -> Recipe:
 
     Args:
         name: A packaged id (``"demo"``), or the path of a ``.toml`` file.
-        overrides: ``"train.epochs=5"``: dotted field and value, the value as TOML writes it (a bare word is text).
+        overrides: ``"train.epochs=5"``: dotted field and value, the value as TOML writes it (a bare word is
+            text).
 
     Raises:
         RecipeError: Unknown id, unreadable file, unknown key (with the nearest name) or a value out of range.
@@ -135,19 +137,17 @@ def _apply(table: dict[str, Any], override: str) -> None:
         here = here.setdefault(parent, {})
         if not isinstance(here, dict):
             raise RecipeError(f"--set {override}: '{parent}' is a value, not a section")
-    here[last] = value
+    here[last] = json.loads(json.dumps(value, default=str))  # a TOML date is text, as in a file
 
 
 def _known_fields(location: Sequence[str | int]) -> list[str]:
     """Field names of the section that holds the last element of a location."""
     model: Any = Recipe
     for step in location[:-1]:
-        field = (
-            model.model_fields.get(step) if isinstance(model, type) and issubclass(model, s.Section) else None
-        )
-        if field is None:
+        fields = model.model_fields if isinstance(model, type) and issubclass(model, s.Section) else {}
+        if str(step) not in fields:
             return []
-        model = field.annotation
+        model = fields[str(step)].annotation
     if isinstance(model, type) and issubclass(model, s.Section):
         return [f.alias or name for name, f in model.model_fields.items()]
     return []
@@ -166,5 +166,10 @@ def _explain(error: ValidationError, where: str) -> tuple[str, str]:
         elif problem["type"] == "missing":
             lines.append(f"'{dotted}' is missing")
         else:
-            lines.append(f"{dotted} = {problem['input']!r}: {problem['msg']}")
+            lines.append(f"{dotted} = {_short(problem['input'])}: {problem['msg']}")
     return f"recipe {where}: " + "; ".join(lines), advice
+
+
+def _short(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 60 else shown[:57] + "..."

@@ -1,7 +1,7 @@
 """The typed sections of a recipe: frozen values with checked ranges.
 
-They are the lowest room, so that any room may take one as an explicit argument (``Optimizer(name="adam", lr=1e-3)``);
-only the whole `Recipe` stays above `build`.
+They are the lowest room, so that any room may take one as an explicit argument
+(``Optimizer(name="adam", lr=1e-3)``); only the whole `Recipe` stays above `build`.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-# A probability, a non-negative and a positive finite number.
+# A probability, a share below 1, a non-negative and a positive finite number.
 Share = Annotated[float, Field(ge=0, le=1)]
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
@@ -65,8 +66,8 @@ class Balance(Section):
     Attributes:
         output: The output whose classes are balanced; "" means the first single-label one.
         class_weights: "balanced" weighs each sample by n / (num_classes * its class's count).
-        oversample: "largest" repeats samples until each class is as large as the largest one; a number, until it
-            has that many; None, not at all.
+        oversample: "largest" repeats samples until each class is as large as the largest one; a number, until
+            it has that many; None, not at all.
     """
 
     output: str = ""
@@ -103,7 +104,7 @@ class Optimizer(Section):
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.0
     nesterov: bool = False
     weight_decay: NonNegative = 0.0
-    betas: tuple[Share, Share] = (0.9, 0.999)
+    betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
     eps: Positive = 1e-8
 
     @model_validator(mode="after")
@@ -155,8 +156,8 @@ class Stop(Section):
     """When to stop, and which epoch is the best one; both look at validation only.
 
     Attributes:
-        monitor: A key of the history row, "val_loss" or "val_<output>_<metric>"; "" means the accuracy of the first
-            single-label output.
+        monitor: A key of the history row, "val_loss" or "val_<output>_<metric>"; "" means the accuracy of the
+            first single-label output.
         patience: Epochs without improvement before stopping; None: train all epochs.
         min_delta: What counts as an improvement.
     """
@@ -173,8 +174,8 @@ class Train(Section):
         epochs: Passes over the training part.
         batch_size: Samples per update, over all processes together; the last batch may be smaller.
         seed: Of initial weights, order, dropout and augmentation.
-        ema: Decay per update of an exponential moving average of the weights, which is then what is validated and
-            kept; 0: off.
+        ema: Decay per update of an exponential moving average of the weights, which is then what is validated
+            and kept; 0: off.
         precision: Lightning Fabric's name: "32-true", "bf16-mixed" or "16-mixed".
     """
 
@@ -190,7 +191,7 @@ class Evaluate(Section):
 
     Attributes:
         splits: Which splits are evaluated.
-        views: "single": the image as it is; "flip": mean probabilities of it and its mirror image; "ten-crop": mean
+        views: "single": the image as it is; "flip": mean probabilities of it and its mirror; "ten-crop": mean
             over four corners, the centre and their mirror images, each crop 7/8 of the side.
     """
 
