@@ -87,9 +87,8 @@ def history(epochs: int) -> list[dict[str, Any]]:
     return [{"epoch": int(i + 1)} | {k: float(v[i]) for k, v in columns.items()} for i in range(epochs)]
 
 
-@pytest.fixture
-def make_run(tmp_path: Path) -> MakeRun:
-    """Make a run: how many epochs are done, what is evaluated, on which predictions."""
+def run_maker_in(folder: Path) -> MakeRun:
+    """What makes runs in a folder: how many epochs are done, what is evaluated, on which predictions."""
 
     def make(
         name: str = "try-two",
@@ -108,7 +107,7 @@ def make_run(tmp_path: Path) -> MakeRun:
         recipe = parse_recipe(
             table or recipe_table(), where="test", overrides=[*overrides, f"train.seed={seed}"]
         )
-        run = Run.create(tmp_path / "runs" / name, recipe, list(overrides))
+        run = Run.create(folder / "runs" / name, recipe, list(overrides))
         rows = history(epochs)
         run.save_history(rows)
         state = run.state
@@ -157,6 +156,18 @@ def make_run(tmp_path: Path) -> MakeRun:
     return make
 
 
+@pytest.fixture(scope="session")
+def run_maker() -> Callable[[Path], MakeRun]:
+    """What makes runs, by folder."""
+    return run_maker_in
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> MakeRun:
+    """What makes runs in this test's folder."""
+    return run_maker_in(tmp_path)
+
+
 def noise_face(name: str) -> np.ndarray:
     """A face-like blob of noise for an id."""
     rng = np.random.default_rng(sum(map(ord, name)))
@@ -165,7 +176,7 @@ def noise_face(name: str) -> np.ndarray:
     return np.asarray((blob + rng.integers(0, 55, (48, 48))).astype(np.uint8))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def image_of() -> Callable[[str], np.ndarray]:
     """Pixels by id."""
     return noise_face

@@ -31,8 +31,8 @@ def compare_runs(runs: Sequence[Run], part: str = "test", *, bootstrap: int = 10
         bootstrap: Paired resamples.
 
     Returns:
-        Plain JSON: ``part``; ``runs``: name, recipe, status, epochs, seconds, parameters, n, ``outputs`` (name ->
-        figures and intervals); ``differing``: dotted recipe field -> one value a run; ``pairs``: for
+        Plain JSON: ``part``; ``runs``: name, recipe, status, epochs, seconds, parameters, n and ``outputs``
+        (name -> figures and intervals); ``differing``: dotted recipe field -> one value a run; ``pairs``: for
         each other run and shared output what `compare_predictions` gives, with ``run`` and ``against``
         (differences are run minus against); ``notes``: sentences.
 
