@@ -230,14 +230,30 @@ def test_hostile_names_are_escaped(make_run: Any, make_table: Any) -> None:
     assert "<script" not in text
 
 
-def test_other_data_sets_have_sections_and_notes(make_run: Any) -> None:
+def test_other_data_sets_have_sections_notes_and_unmatched_labels(make_run: Any) -> None:
     run = make_run(evaluated=("val", "test"), au=False)
     raw = json.loads((run.path / "metrics" / "test.json").read_text())
-    run.save_metrics("fer2013-test", raw | {"views": "flip", "notes": ["contempt has no partner"]})
+    matching = {"emotion": {"only_in_data": ["contempt"], "only_in_model": []}, "left_out": 1200}
+    raw |= {"views": "flip", "notes": ["Votes."], "matching": matching, "part": ["PrivateTest"], "epoch": 28}
+    run.save_metrics("fer2013-test", raw)
     assert [e.name for e in evaluations(run)] == ["test", "val", "fer2013-test"]
     page = Page(write_report(run).read_text(encoding="utf-8"))
-    assert "contempt has no partner" in page.text
-    assert "mean of each face and its mirror image" in page.text
+    assert (
+        "300 faces (PrivateTest); mean of each face and its mirror image; weights of epoch 28." in page.text
+    )
+    assert "Labels of emotion that only the data know: contempt." in page.text
+    assert "1,200 faces were left out" in page.text
+    assert "Votes." in page.text
+    assert "Evaluate again" not in page.text
+
+
+def test_figures_of_an_older_epoch_or_changed_data_are_doubted(make_run: Any) -> None:
+    run = make_run(evaluated=("val",), au=False)
+    raw = json.loads((run.path / "metrics" / "val.json").read_text())
+    run.save_metrics("val", raw | {"epoch": 5, "data_changed": True})
+    page = Page(write_report(run).read_text(encoding="utf-8"))
+    assert "Validation: of epoch 5; since then epoch 28 became the best." in page.text
+    assert "the data are no longer those" in page.text
 
 
 def test_outputs_without_truth_are_named(make_run: Any) -> None:

@@ -282,6 +282,18 @@ def test_runs_that_do_not_belong_together_are_refused(make_run: Any, make_table:
         result_from_runs([make_run("empty", epochs=0, status="running", evaluated=())])
 
 
+def test_stale_moved_or_averaged_figures_are_not_passed_off(make_run: Any) -> None:
+    run = make_run()
+    raw = run.metrics()["test"]
+    run.save_metrics("test", raw | {"epoch": 28, "views": "flip", "data_changed": True})
+    found = result_from_runs([run])
+    assert (found.status, "The data changed" in found.sentence) == ("partial", True)
+    assert found.notes[0].endswith("several views: flip.")
+    run.save_metrics("test", raw | {"epoch": 27})
+    with pytest.raises(RunError, match="of epoch 27, the best one is now 28"):
+        result_from_runs([run])
+
+
 def test_run_fingerprint_changes_with_what_figures_rest_on(make_run: Any) -> None:
     run = make_run()
     before = run_fingerprint(run)

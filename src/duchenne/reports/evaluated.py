@@ -38,7 +38,7 @@ def key_section(run: Run, state: RunState) -> Section:
     multis = [(e, o) for e in done for o in e.outputs if o.kind == "multi"]
     if multis:
         section.blocks.append(_multi_table(multis))
-    section.blocks += [Text(note, "warning") for e in done for note in e.notes]
+    section.blocks += [Text(line, "warning") for e in done for line in _doubts(e, state)]
     claims = claims_table(run)
     if claims is not None:
         section.blocks.append(claims)
@@ -116,7 +116,7 @@ def evaluation_sections(run: Run, image_of: ImageOf | None, images: bool) -> lis
     sections = []
     for place, e in enumerate(evaluations(run)):
         section = Section(f"eval-{e.anchor}", e.title, folded=place > 0)
-        section.blocks += [Text(_facts(e)), *(Text(note) for note in e.notes)]
+        section.blocks += [Text(line) for line in (_facts(e), *e.unmatched, *e.notes)]
         predictions = _predictions(run, e.name)
         for o in e.outputs:
             if not o.n:
@@ -133,12 +133,27 @@ def evaluation_sections(run: Run, image_of: ImageOf | None, images: bool) -> lis
     return sections
 
 
+def _doubts(e: Evaluated, state: RunState) -> list[str]:
+    """Why figures may not be what they seem."""
+    lines = []
+    best = state.best.get("epoch")
+    if e.epoch is not None and best is not None and e.epoch != best:
+        lines.append(
+            f"{e.title}: of epoch {e.epoch}; since then epoch {best} became the best. Evaluate again."
+        )
+    if e.data_changed:
+        lines.append(f"{e.title}: the data are no longer those that the run was trained on.")
+    return lines
+
+
 def _facts(e: Evaluated) -> str:
     views = {"single": "one view of each", "flip": "mean of each face and its mirror image"}.get(
         e.views, e.views
     )
     seen = "" if e.in_train is None else f" Images of {e.in_train:,} of them also stand in the training part."
-    return f"{e.n:,} faces; {views}.{seen}"
+    part = f" ({', '.join(e.part)})" if e.part else ""
+    epoch = "" if e.epoch is None else f"; weights of epoch {e.epoch}"
+    return f"{e.n:,} faces{part}; {views}{epoch}.{seen}"
 
 
 def _predictions(run: Run, name: str) -> Predictions | None:

@@ -76,7 +76,19 @@ class OutputFigures:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """One metrics file: `name` is "val", "test" or "<dataset>-<split>"."""
+    """One metrics file.
+
+    Attributes:
+        name: "val", "test" or "<dataset>-<split>".
+        n: Faces.
+        in_train: How many of them also stand in training; None where that is not known.
+        views: How many views of a face were averaged.
+        part: The publisher's names of these faces' parts.
+        epoch: Of which epoch the weights are; None where the file does not say.
+        data_changed: The run's own data are no longer those it was trained on.
+        unmatched: Sentences on labels and faces that found no partner in the model.
+        notes: Sentences about the data.
+    """
 
     name: str
     n: int
@@ -84,6 +96,10 @@ class Evaluated:
     views: str
     outputs: list[OutputFigures]
     notes: list[str]
+    part: list[str]
+    epoch: int | None
+    data_changed: bool
+    unmatched: list[str]
 
     @property
     def anchor(self) -> str:
@@ -124,11 +140,33 @@ def _read(run: Run, name: str, raw: Mapping[str, Any]) -> Evaluated:
             "evaluate the run again",
         )
     try:
-        outputs = [_output(str(key), entry) for key, entry in raw["outputs"].items()]
-        notes = [str(note) for note in raw.get("notes", [])]
-        return Evaluated(name, int(raw["n"]), raw.get("in_train"), str(raw["views"]), outputs, notes)
+        return Evaluated(
+            name=name,
+            n=int(raw["n"]),
+            in_train=raw.get("in_train"),
+            views=str(raw["views"]),
+            outputs=[_output(str(key), entry) for key, entry in raw["outputs"].items()],
+            notes=[str(note) for note in raw.get("notes", [])],
+            part=[str(part) for part in raw.get("part", [])],
+            epoch=raw.get("epoch"),
+            data_changed=bool(raw.get("data_changed", False)),
+            unmatched=_unmatched(raw.get("matching", {})),
+        )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RunError(f"{path} is damaged: {error!r}", "evaluate the run again") from None
+
+
+def _unmatched(matching: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for name, found in matching.items():
+        if not isinstance(found, Mapping):
+            continue
+        for key, who in (("only_in_data", "only the data know"), ("only_in_model", "only the model knows")):
+            if labels := found.get(key):
+                lines.append(f"Labels of {name} that {who}: {', '.join(map(str, labels))}.")
+    if left_out := matching.get("left_out"):
+        lines.append(f"{left_out:,} faces were left out, for the model knows none of their labels.")
+    return lines
 
 
 def _output(name: str, raw: Mapping[str, Any]) -> OutputFigures:

@@ -56,7 +56,16 @@ def result_from_runs(runs: Sequence[Run], *, not_comparable: str = "", command: 
         data=data,
         versions={str(k): str(v) for k, v in runs[-1].info("environment").get("versions", {}).items()},
         command=command or f"duchenne reproduce {packaged.id}",
-        notes=list(expect.notes),
+        notes=[*_view_notes(runs), *expect.notes],
+    )
+
+
+def _view_notes(runs: Sequence[Run]) -> list[str]:
+    views = {e.views for run in runs for e in evaluations(run)} - {"single"}
+    return (
+        [f"Figures are of probabilities averaged over several views: {', '.join(sorted(views))}."]
+        if views
+        else []
     )
 
 
@@ -73,6 +82,18 @@ def _seed_result(run: Run, packaged: Recipe) -> SeedResult:
     state = run.state
     main = main_output(run)
     done = {e.name: e for e in evaluations(run)}
+    best = state.best.get("epoch")
+    for e in done.values():
+        if (
+            e.epoch is not None
+            and best is not None
+            and e.epoch != best
+            and e.name in ("train", "val", "test")
+        ):
+            raise RunError(
+                f"{run.path.name}: the '{e.name}' figures are of epoch {e.epoch}, the best one is now {best}",
+                f"duchenne evaluate {run.path.name}",
+            )
     figures = split_figures(run)
     history = run.history()
     last = {}
@@ -87,7 +108,7 @@ def _seed_result(run: Run, packaged: Recipe) -> SeedResult:
         seed=state.seed,
         epochs_done=state.epochs_done,
         epochs_planned=packaged.train.epochs,
-        best_epoch=state.best.get("epoch"),
+        best_epoch=best,
         train=figures["train"],
         val=figures["val"],
         test=figures["test"],
@@ -150,6 +171,9 @@ def _status(
         words.append(
             "The test part was not read" + ("." if len(unread) == len(seeds) else f" for seed {unread}.")
         )
+    moved = [run.state.seed for run in runs if any(e.data_changed for e in evaluations(run))]
+    if moved:
+        words.append(f"The data changed between training and evaluation (seeds {moved}).")
     if not_comparable:
         return "not comparable", " ".join([not_comparable, *words])
     if words:
