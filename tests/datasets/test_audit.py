@@ -20,7 +20,7 @@ from duchenne.labels import Output
 
 @pytest.fixture
 def planted() -> FaceSet:
-    """Twelve images: 3 repeats 0 across splits with another label, 4 repeats 1, 5 and 6 are blank, 7 is near 2."""
+    """Twelve images: 3 repeats 0 with another label, 4 repeats 1, 5 and 6 are blank, 7 is near 2."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (12, 24, 24)).astype(np.uint8)
     images[3] = images[0]
@@ -118,7 +118,7 @@ def test_conflicts_of_action_units_mind_the_mask() -> None:
 def test_wrong_arguments(planted: FaceSet) -> None:
     with pytest.raises(DataError, match="did you mean 'dhash'"):
         audit(planted, near="dhsh")  # type: ignore[arg-type]
-    with pytest.raises(DataError, match="not between 0.5 and 1"):
+    with pytest.raises(DataError, match=r"not between 0\.5 and 1"):
         audit(planted, threshold=4)
 
 

@@ -162,7 +162,7 @@ def test_builders_errors_pass_and_leave_nothing(source: Path, tmp_path: Path) ->
     with pytest.raises(DataError, match="row 3"):
         cached_arrays("kind", [source], fail, cache_dir=tmp_path / "c")
     assert not [p for p in (tmp_path / "c").glob("*") if p.name != "seen"]
-    with pytest.raises(DataError, match="gone.csv cannot be read"):
+    with pytest.raises(DataError, match=r"gone\.csv cannot be read"):
         cached_arrays("kind", [tmp_path / "gone.csv"], fail, cache_dir=tmp_path / "c")
 
 

@@ -105,6 +105,7 @@ def test_folder_by_path_option(write_tree: Write) -> None:
 
 def test_import_is_light() -> None:
     """Naming the data sets loads no image, array-heavy or learning library beyond NumPy."""
-    code = "import sys, duchenne.datasets as d; print([m for m in ('cv2','PIL','torch','sklearn') if m in sys.modules])"
+    heavy = ("cv2", "PIL", "torch", "sklearn")
+    code = f"import sys, duchenne.datasets; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

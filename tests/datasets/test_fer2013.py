@@ -122,7 +122,7 @@ def test_ferplus_labels(write_fer: Write) -> None:
 
 def test_ferplus_must_fit(write_fer: Write) -> None:
     root = write_fer()
-    with pytest.raises(DataError, match="votes .* are missing"):
+    with pytest.raises(DataError, match=r"votes .* are missing"):
         load_fer2013(root, labels="ferplus")
     write_fer(votes=True)
     votes = root / "fer2013" / "fer2013new.csv"

@@ -228,7 +228,7 @@ def test_other_outputs_by_name(tmp_path: Path) -> None:
     faces = load_folder(tmp_path, outputs=("pose", "emotion"), split=shares)
     assert [o.name for o in faces.outputs] == ["pose", "emotion"]
     assert load_folder(tmp_path, split=shares).group["pose"].tolist() == ["left", "right"]
-    with pytest.raises(DataError, match="no column 'pos'(.|\n)*did you mean 'pose'"):
+    with pytest.raises(DataError, match=r"no column 'pos'(.|\n)*did you mean 'pose'"):
         load_folder(tmp_path, outputs=("pos",))
 
 
