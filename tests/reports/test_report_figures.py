@@ -55,6 +55,12 @@ def test_rate_axis_is_logarithmic_only_for_a_wide_range(decay: float, scale: str
     assert panel.get_yscale() == scale
 
 
+def test_rate_axis_of_a_cosine_stays_straight() -> None:
+    rows = [r | {"lr": max(1e-8, math.cos(r["epoch"] / 12 * math.pi / 2))} for r in history(12)]
+    panel = next(a for a in figures.training_curves(rows).axes if a.get_title() == "Learning rate")
+    assert panel.get_yscale() == "linear"
+
+
 def test_confusion_text_equals_counts_and_rates() -> None:
     counts = np.arange(49).reshape(7, 7)
     counts[1] = 0

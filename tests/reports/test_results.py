@@ -213,6 +213,7 @@ def test_result_holds_the_figures_of_the_runs(make_run: Any, tmp_path: Path) -> 
         assert seed.train["accuracy"] == best["train_emotion_accuracy"]
         assert seed.train["au.binary_accuracy"] == best["train_au_binary_accuracy"]
         assert seed.val["loss"] == best["val_loss"]
+        assert seed.val["emotion.loss"] == best["val_emotion_loss"]
         assert seed.val["accuracy"] == run.metrics()["val"]["outputs"]["emotion"]["accuracy"]
         assert seed.last["val"]["accuracy"] == run.history()[-1]["val_emotion_accuracy"]
         assert list(seed.intervals["test"]) == test["emotion"]["intervals"]["accuracy"]

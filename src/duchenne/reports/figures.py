@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# The rate axis turns logarithmic where the rate spans more than this factor; a straight axis would show the
-# small rates as zero.
+# The rate axis turns logarithmic where the highest rate is this many times the middle one: a straight axis
+# would show most rates as zero. (A cosine's last rate is near 0 too, but its middle one is not.)
 _LOG_RATIO = 20.0
 
 
@@ -93,7 +94,7 @@ def _rate_panel(axes: Axes, history: Sequence[Mapping[str, Any]], best: int | No
     epochs, rates = _column(history, "epoch"), _column(history, "lr")
     axes.plot(epochs, rates, color=BLUE, marker="o" if len(epochs) < 25 else "", markersize=3)
     known = [r for r in rates if r > 0]
-    if known and max(known) / min(known) > _LOG_RATIO:
+    if known and max(known) / statistics.median(known) > _LOG_RATIO:
         axes.set_yscale("log")
     else:
         # Small rates as 0.0004, not as 4.0 with a factor over the axis.

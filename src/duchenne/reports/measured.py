@@ -273,8 +273,11 @@ def history_figures(row: Mapping[str, Any], split: str, main: str, outputs: Sequ
         name = key.removeprefix(f"{split}_")
         owner = next((o for o in sorted(outputs, key=len, reverse=True) if name.startswith(f"{o}_")), "")
         if owner:
+            if len(outputs) == 1 and name == f"{owner}_loss":
+                continue  # the same as the loss itself
             name = name.removeprefix(f"{owner}_")
-            name = name if owner == main else f"{owner}.{name}"
+            # "loss" is the sum over outputs, so the main output's share keeps its prefix.
+            name = name if owner == main and name != "loss" else f"{owner}.{name}"
         flat[name] = None if value is None or not math.isfinite(value) else float(value)
     return flat
 
