@@ -18,7 +18,8 @@ SIDE = 48  # pixels; every published FER2013 face is 48x48 (Goodfellow et al. 20
 PIXELS = SIDE * SIDE
 USAGES = ("Training", "PublicTest", "PrivateTest")  # the published names and order
 _ROWS_PER_BLOCK = 32  # about 270 kB of text, so that a block and its temporaries stay in the L2 cache
-_READ_BYTES = 4 << 20
+_READ_BYTES = 1 << 18
+_LONGEST_LINE = 64 * PIXELS
 _SPACE, _ZERO = 32, 48
 
 
@@ -55,6 +56,7 @@ def read_fer2013_csv(path: Path) -> dict[str, Array]:
     pixels = np.empty((capacity, PIXELS), dtype=np.uint8)
     emotion: list[int] = []
     usage: list[int] = []
+    _warm_allocator()
     block: list[_Row] = []
     done = 0
     for row in _rows(path, header, lines):
@@ -75,18 +77,23 @@ def read_fer2013_csv(path: Path) -> dict[str, Array]:
     }
 
 
+def _warm_allocator() -> None:
+    """Free one large block, so that glibc keeps later ones of its size instead of unmapping them.
+
+    Its thresholds grow with the first large block freed (mallopt(3), M_MMAP_THRESHOLD). Without this, each
+    block's temporary arrays are mapped and cleared anew, which takes several times as long as the arithmetic.
+    """
+    np.empty(16 << 20, dtype=np.uint8)
+
+
 def _lines(path: Path) -> Iterator[tuple[bytes, bool]]:
-    """Yield each line without its line feed, and whether it had one; a few MB are held at a time."""
-    rest = b""
-    with path.open("rb") as file:
-        while chunk := file.read(_READ_BYTES):
-            *whole, rest = (rest + chunk).split(b"\n")
-            if len(rest) > 64 * PIXELS:
+    """Yield each line without its line feed, and whether it had one."""
+    with path.open("rb", buffering=_READ_BYTES) as file:
+        while line := file.readline(_LONGEST_LINE):
+            closed = line.endswith(b"\n")
+            if not closed and len(line) == _LONGEST_LINE:
                 raise DataError(f"{path}: a line is longer than any FER2013 row", "is this the right file?")
-            for line in whole:
-                yield line, True
-    if rest:
-        yield rest, False
+            yield line[:-1] if closed else line, closed
 
 
 def _read_header(path: Path, line: bytes) -> _Header:
@@ -174,36 +181,36 @@ def parse_pixels(fields: list[bytes], out: Array) -> bool:
         False where any row is not exactly 2,304 numbers of 0 to 255 with one space between; ``out`` is then
         undefined.
     """
-    # Three leading spaces let positions i-1, i-2 and i-3 exist for the first digit.
+    # Three leading spaces let the characters 1, 2 and 3 places back exist for every character of a field.
     text = np.frombuffer(b"   " + b" ".join(fields) + b" ", dtype=np.uint8)
     value = text - _ZERO  # wraps for anything below '0'
     digit = value <= 9
     space = text == _SPACE
     if np.count_nonzero(digit) + np.count_nonzero(space) != len(text):
         return False
-    value *= digit  # spaces count as nought from here on
-    pair = digit[1:] & digit[:-1]  # at i: the characters i+1 and i are digits
+    # Every field must end at a pixel count that is a multiple of 2,304, with never two spaces in a row.
+    ends = np.flatnonzero(space[3:])  # in the text without its leading spaces: one past a number
+    stops = np.cumsum([len(field) + 1 for field in fields]) - 1
+    if len(ends) != out.size or (ends[PIXELS - 1 :: PIXELS] != stops).any():
+        return False
+    if space[3] or (space[4:] & space[3:-1]).any():
+        return False
+    value &= -digit.view(np.uint8)  # spaces count as nought from here on
+    pair = digit[1:] & digit[:-1]  # at i: the characters i and i + 1 are digits
     if (pair[2:] & pair[:-2]).any():  # four digits in a row
         return False
-    # At character i (from 3 on): its own digit, ten times the one before, a hundred times the one before
-    # that.
-    hundreds = value[1:-2] * pair[2:]
+    # At each character: a hundred times the digit two back (where the one between is a digit too), ten times
+    # the digit before, and the digit itself. Only the values at the last characters of numbers are taken.
+    hundreds = value[:-3] & -pair[1:-1].view(np.uint8)
     if hundreds.max(initial=0) > 2:
         return False
     hundreds *= np.uint8(100)
-    number = value * np.uint8(10)
-    number = number[2:-1]
-    number += value[3:]
+    number = value[1:-2] * np.uint8(10)
+    number += value[2:-1]
     number += hundreds
     if (number < hundreds).any():  # 256 to 299 wrapped around
         return False
-    last = digit[3:-1] & space[4:]
-    stop = -1
-    for field in fields:
-        start, stop = stop + 1, stop + 1 + len(field)
-        if np.count_nonzero(last[start:stop]) != PIXELS:
-            return False
-    out.reshape(-1)[:] = number[:-1][last]
+    number.take(ends, out=out.reshape(-1), mode="clip")  # "raise" would copy the output
     return True
 
 
