@@ -105,6 +105,9 @@ def warnings(done: Sequence[Evaluated]) -> list[str]:
         for output, sides in e.metrics["matching"].items():
             if output == "left_out":
                 continue
+            if e.metrics["outputs"][output]["n"] == 0:
+                lines.append(f"{e.name}: the data say nothing of '{output}'")
+                continue
             for side, where in (
                 ("only_in_data", "the model does not know"),
                 ("only_in_model", "the data lack"),
@@ -125,6 +128,8 @@ def summary(name: str, metrics: dict[str, Any]) -> str:
     )
     lines = [f"{name} ({metrics['views']} view, best epoch {metrics['epoch']}{partial})"]
     for output, figures in metrics["outputs"].items():
+        if figures["n"] == 0:
+            continue
         shown = [
             f"{key.replace('_', ' ')} {percent(figures[key])}"
             for key in ("accuracy", "binary_accuracy", "macro_f1", "map")

@@ -20,6 +20,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -124,6 +125,7 @@ class Run:
         """Make the folder of a new run. Raises RunError when it cannot be written."""
         # Made under another name first, so that a kill leaves a run or nothing, never half of one.
         scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        shutil.rmtree(scratch, ignore_errors=True)  # of a killed process that had our number
         run = cls(scratch)
         try:
             (scratch / "checkpoints").mkdir(parents=True)

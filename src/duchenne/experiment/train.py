@@ -156,6 +156,7 @@ def _opened(path: Path, recipe: Recipe, overrides: list[str], force: bool) -> Ru
         return Run.open(path)
     # Renamed first: a kill in the middle leaves no half of a run under its name.
     scratch = path.with_name(f".{path.name}.{os.getpid()}.old")
+    shutil.rmtree(scratch, ignore_errors=True)  # of a killed process that had our number
     try:
         path.rename(scratch)
         shutil.rmtree(scratch)
