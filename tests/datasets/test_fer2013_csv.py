@@ -141,7 +141,7 @@ def test_a_binary_file_is_refused_without_reading_it_all(tmp_path: Path) -> None
 
 
 def test_other_published_forms(tmp_path: Path) -> None:
-    """icml_face_data.csv: other column order, spaces in the header; also CR LF, quotes, BOM, no last newline."""
+    """icml_face_data.csv has other columns and spaces; also CR LF, quotes, BOM, no last newline."""
     one = ",".join(["2", "PrivateTest", _pixels(p1="0", p2304="255")])
     path = _file(tmp_path, one + "\r", one, header="\ufeffemotion, Usage, pixels\r", end="")
     arrays = read_fer2013_csv(path)
