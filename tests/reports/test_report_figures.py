@@ -53,6 +53,7 @@ def test_rate_axis_is_logarithmic_only_for_a_wide_range(decay: float, scale: str
     rows = [r | {"lr": decay ** r["epoch"]} for r in history(5)]
     panel = next(a for a in figures.training_curves(rows).axes if a.get_title() == "Learning rate")
     assert panel.get_yscale() == scale
+    assert panel.get_ylim()[1] > max(r["lr"] for r in rows)
 
 
 def test_rate_axis_of_a_cosine_stays_straight() -> None:

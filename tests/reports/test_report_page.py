@@ -194,6 +194,7 @@ def test_unfinished_run(make_run: Any) -> None:
     assert "partial: 12 of 50 epochs (stopped)" in page.text
     assert "The test part has not been evaluated" in page.text
     assert "test accuracy 67 % not measured" in page.text
+    assert "The claims are of a whole training; this one has 12 of 50 epochs." in page.text
     assert "The test part has not been read." in page.text
 
 

@@ -28,9 +28,7 @@ def key_section(run: Run, state: RunState) -> Section:
         section.blocks.append(Text("Nothing has been evaluated yet.", "warning"))
     if not any(e.name == "test" for e in done):
         section.blocks.append(
-            Text(
-                f"The test part has not been evaluated: `duchenne evaluate {state.name}` does so.", "warning"
-            )
+            Text(f"The test part has not been evaluated. To do so: duchenne evaluate {state.name}", "warning")
         )
     singles = [(e, o) for e in done for o in e.outputs if o.kind == "single"]
     if singles:
@@ -42,6 +40,9 @@ def key_section(run: Run, state: RunState) -> Section:
     claims = claims_table(run)
     if claims is not None:
         section.blocks.append(claims)
+        if state.epochs_done < state.epochs_planned:
+            done_of = f"{state.epochs_done} of {state.epochs_planned}"
+            section.blocks.append(Text(f"The claims are of a whole training; this one has {done_of} epochs."))
         if state.overrides:
             section.blocks.append(
                 Text(

@@ -99,7 +99,7 @@ def _rate_panel(axes: Axes, history: Sequence[Mapping[str, Any]], best: int | No
     else:
         # Small rates as 0.0004, not as 4.0 with a factor over the axis.
         axes.ticklabel_format(axis="y", style="plain", useOffset=False)
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.08 * max(known, default=1.0))
     axes.set_title("Learning rate", fontsize=10.5, color=INK)
     axes.set_ylabel("learning rate", fontsize=9)
     _epoch_axis(axes, epochs, best)

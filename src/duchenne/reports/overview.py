@@ -41,7 +41,7 @@ def training_section(run: Run, state: RunState) -> Section:
         facts += f"; {state.num_parameters:,} trained parameters"
     if best is not None:
         facts += f". Best epoch: {best} ({state.best.get('monitor')} {decimal(state.best.get('value'), 4)})"
-        facts += "; it is the one that was kept and evaluated"
+        facts += "; its weights are the ones that are kept"
     section.blocks += [
         Text(facts + "."),
         Picture(

@@ -221,8 +221,9 @@ def _runs_table(seeds: Sequence[SeedResult]) -> str:
         val = measured_text("accuracy", s.val["accuracy"]) if "accuracy" in s.val else ""
         test = measured_text("accuracy", s.test["accuracy"]) if "accuracy" in s.test else ""
         best = "" if s.best_epoch is None else s.best_epoch
+        parameters = f"{s.num_parameters:,}" if s.num_parameters else ""
         lines.append(
             f"| {s.seed} | {s.epochs_done} of {s.epochs_planned} | {best} | {val} | {test} "
-            f"| {s.num_parameters:,} | {s.train_seconds / 60:.1f} | `{s.run_fingerprint}` |"
+            f"| {parameters} | {s.train_seconds / 60:.1f} | `{s.run_fingerprint}` |"
         )
     return "\n".join(lines)
