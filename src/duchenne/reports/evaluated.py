@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..datasets import SPLITS
 from ..evaluation.predictions import Predictions
 from ..experiment.run import Run, RunState
 from . import figures
@@ -128,7 +129,9 @@ def evaluation_sections(run: Run, image_of: ImageOf | None, images: bool) -> lis
                 continue
             blocks = _single_blocks(e, o) if o.kind == "single" else _multi_blocks(e, o)
             if o.kind == "single" and predictions is not None:
-                blocks += mistake_blocks(predictions, o.name, f"{e.anchor}-{o.anchor}", image_of, images)
+                # The images are those of the run's own data; another set's ids may name other faces there.
+                own = image_of if e.name in SPLITS else None
+                blocks += mistake_blocks(predictions, o.name, f"{e.anchor}-{o.anchor}", own, images)
             section.sections.append(Section(f"eval-{e.anchor}-{o.anchor}", f"Output {o.name}", blocks))
         sections.append(section)
     return sections
