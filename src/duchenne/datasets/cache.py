@@ -121,7 +121,7 @@ def _state(path: Path) -> tuple[str, int, int, int, int]:
         stat = path.stat()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    return str(path.resolve()), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
+    return os.path.abspath(path), stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino
 
 
 def _file_digest(path: Path) -> bytes:

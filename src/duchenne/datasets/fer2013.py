@@ -86,24 +86,24 @@ def load_fer2013(
         pixels, emotion, part, ids, notes = _load_csv(csv, cache_dir)
         split = DEFAULT_SPLIT if split is None else split
     _check_parts(split, part)
-    outputs = [Output("emotion", "single", FER2013_EMOTIONS)]
+    emotions = Output("emotion", "single", FER2013_EMOTIONS)
+    outputs: tuple[Output, ...] = (emotions,)
     targets: dict[str, Array] = {"emotion": emotion}
     masks: dict[str, Array] = {}
     keep = np.ones(len(ids), dtype=bool)
-    if labels != "fer2013":
-        assert csv is not None
+    if csv is not None and labels != "fer2013":
         name = "emotion" if labels == "ferplus" else "ferplus"
         output, target, keep, more = _load_votes(folder, csv, part, votes, name, cache_dir)
-        outputs = [output] if labels == "ferplus" else [*outputs, output]
-        targets = {name: target} if labels == "ferplus" else {**targets, name: target}
+        outputs = (output,) if labels == "ferplus" else (emotions, output)
+        targets[name] = target
         if output.kind == "multi":
-            masks = {name: np.repeat(keep[:, None], output.num_classes, axis=1)}
+            masks[name] = np.repeat(keep[:, None], output.num_classes, axis=1)
         notes += more
     return FaceSet(
         name="fer2013",
         images=pixels,
         ids=ids,
-        outputs=tuple(outputs),
+        outputs=outputs,
         targets=targets,
         split=assign_split(part, emotion, keep, split, seed),
         part=part,

@@ -31,7 +31,7 @@ class _Header:
     usage: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class _Row:
     number: int  # data row, 1-based
     line: int  # line of the file, 1-based

@@ -74,8 +74,8 @@ def ferplus_targets(votes: Array, mode: Votes) -> tuple[Array, Array]:
     - ``majority``: the label with more than half of the remaining votes.
     - ``probability``: labels are taken from the most voted down (equal ones together) until 75% of the votes,
       three labels, or "unknown" or "NF" is met; what was taken, as shares. Dropped when that is half of the
-      votes or less, or more than three labels. (The published training draws one label per epoch
-      from these shares; the shares themselves are its expectation.)
+      votes or less, or more than three labels. (The published training draws one label each time
+      from these shares; they are its expectation.)
     - ``multi-target``: every label with 30% of the votes or more holds, as equals. Dropped when these have
       half of the votes or less.
 
