@@ -12,14 +12,18 @@ from .heads import LinearHeads
 
 
 class SmallNet(nn.Module):
-    """Strided 3x3 convolutions with optional batch norm, global average pooling, one linear head per output.
+    """Strided 3x3 convolutions with optional batch norm, average pooling to a grid, one linear head per output.
 
     Args:
         in_channels: 1 or 3.
-        size: Height and width of the input (any; kept for the common signature).
+        size: Height and width of the input in pixels.
         outputs: Output name -> number of labels.
         filters: Filters of each convolution; each halves the sides.
         batch_norm: Off where several processes must equal one exactly.
+        grid: Cells a side that the last convolution's map is averaged to; 1 forgets where on the face something is.
+
+    Raises:
+        RecipeError: An argument is out of range, or the last map is smaller than the grid.
     """
 
     def __init__(
@@ -30,6 +34,7 @@ class SmallNet(nn.Module):
         *,
         filters: Sequence[int] = (16, 32, 64),
         batch_norm: bool = True,
+        grid: int = 1,
     ) -> None:
         super().__init__()
         if not filters or not all(isinstance(f, int) and f >= 1 for f in filters):
@@ -41,8 +46,14 @@ class SmallNet(nn.Module):
                 layers.append(nn.BatchNorm2d(count))
             layers.append(nn.ReLU())
             in_channels = count
-        self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
-        self.head = LinearHeads(in_channels, outputs)
+        shrink = 2 ** len(filters)
+        smallest = min(-(-side // shrink) for side in size)
+        if not 1 <= grid <= smallest:
+            raise RecipeError(
+                f"learner.args.grid = {grid}: from 1 to {smallest} for {list(size)} and {len(filters)} filters"
+            )
+        self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(grid), nn.Flatten())
+        self.head = LinearHeads(in_channels * grid * grid, outputs)
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
         """Map images ``(N, C, H, W)`` float to logits ``{output: (N, K)}``."""
