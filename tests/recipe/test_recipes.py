@@ -18,7 +18,12 @@ FRIV = [f"friv-model{i}" for i in range(1, 7)]
 
 
 def minimal(**changes: Any) -> dict[str, Any]:
-    return {"id": "x", "title": "t", "data": {"name": "synthetic"}, "learner": {"model": "smallnet"}} | changes
+    return {
+        "id": "x",
+        "title": "t",
+        "data": {"name": "synthetic"},
+        "learner": {"model": "smallnet"},
+    } | changes
 
 
 def changed(*overrides: str, name: str = "demo") -> Recipe:

@@ -35,6 +35,9 @@ from .scores import EpochScores
 # Samples per batch where no gradient is needed; larger batches gain nothing on CPU and cost memory.
 EVAL_BATCH = 256
 
+# Torch refuses a rate that float32 cannot hold (3.4e38).
+LARGEST_LR = 3e38
+
 Row = dict[str, Any]
 
 
@@ -233,6 +236,8 @@ class Loop:
         self.net.train()
         for step, whole in enumerate(batches(order, self.plan.train.batch_size)):
             lr = self._set_lr((epoch - 1) * self.steps_per_epoch + step)
+            if not lr < LARGEST_LR:
+                raise TrainingError(*self._diverged(epoch, step + 1, f"the learning rate became {lr:g}"))
             batch = self.train.batch(whole, self.fabric.global_rank, self.fabric.world_size)
             value = self._update(batch, generator, scores)
             if not math.isfinite(value):

@@ -24,6 +24,14 @@ def make_optimizer(parameters: Iterable[torch.nn.Parameter], spec: Optimizer) ->
     return kind(parameters, lr=spec.lr, betas=spec.betas, eps=spec.eps, weight_decay=spec.weight_decay)
 
 
+def _power(rate: float, exponent: float) -> float:
+    """rate ** exponent, infinite where Python would refuse; the loop then says that the loss is not finite."""
+    try:
+        return float(rate**exponent)
+    except OverflowError:
+        return math.inf
+
+
 def factor(spec: Schedule, step: int, steps_per_epoch: int, total_steps: int) -> float:
     """Factor on the initial learning rate for update number `step` (from 0).
 
@@ -36,10 +44,10 @@ def factor(spec: Schedule, step: int, steps_per_epoch: int, total_steps: int) ->
     if spec.name == "constant":
         return 1.0
     if spec.name == "epoch_decay":
-        return float(spec.rate ** (step // steps_per_epoch))
+        return _power(spec.rate, step // steps_per_epoch)
     if spec.name == "exponential":
         exponent = step // spec.every if spec.staircase else step / spec.every
-        return float(spec.rate**exponent)
+        return _power(spec.rate, exponent)
     if spec.name == "inverse_time":
         return 1.0 / (1.0 + spec.rate * step)
     warm = round(spec.warmup * total_steps)
