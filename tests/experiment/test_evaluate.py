@@ -136,7 +136,10 @@ def test_another_folder_is_matched_by_name(
     assert matching["emotion"]["only_in_model"] == ["angry", "disgust", "fear", "surprise", "neutral"]
     assert len(matching["au"]["only_in_model"]) == len(trained.info("data")["outputs"]["au"]["labels"])
     assert matching["left_out"] == 3
-    assert {name: figures["n"] for name, figures in done.metrics["outputs"].items()} == {"emotion": 6, "au": 0}
+    assert {name: figures["n"] for name, figures in done.metrics["outputs"].items()} == {
+        "emotion": 6,
+        "au": 0,
+    }
     predictions = Predictions.load(trained.predictions_path("folder-test"))
     truth = {"happiness": 3, "sadness": 4}  # FER2013's codes, which are the model's
     assert predictions.targets["emotion"].tolist() == [truth[str(i).split("/")[1]] for i in predictions.ids]

@@ -25,8 +25,13 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-recipes = typer.Typer(help="List the packaged recipes, or show one.", no_args_is_help=False)
-data = typer.Typer(help="Look at a data set before training on it.", no_args_is_help=True)
+recipes = typer.Typer(
+    help="List the packaged recipes, or show one.\n\nExample: duchenne recipes", no_args_is_help=False
+)
+data = typer.Typer(
+    help="Look at a data set before training on it.\n\nExample: duchenne data inspect synthetic",
+    no_args_is_help=True,
+)
 
 
 def _version(asked: bool) -> None:
