@@ -12,8 +12,8 @@ import pytest
 from duchenne.cli.progress import TrainingProgress, counting, epoch_line
 
 ROW = {
-    "epoch": 1, "lr": 0.001, "seconds": 1.25, "train_loss": 1.5, "train_emotion_accuracy": 0.5, "val_loss": 1.25,
-    "val_emotion_accuracy": 0.625, "val_emotion_macro_f1": 0.3,
+    "epoch": 1, "lr": 0.001, "seconds": 1.25, "train_loss": 1.5, "train_emotion_accuracy": 0.5,
+    "val_loss": 1.25, "val_emotion_accuracy": 0.625, "val_emotion_macro_f1": 0.3,
 }  # fmt: skip
 
 
@@ -22,11 +22,11 @@ class Terminal(io.StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+def terminal(patch: pytest.MonkeyPatch) -> Terminal:
+    """Standard error from now on (a fixture would be undone by pytest's own capturing)."""
     out = Terminal()
-    monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr(sys, "stderr", out)
+    patch.setenv("TERM", "xterm")
+    patch.setattr(sys, "stderr", out)
     return out
 
 
@@ -47,16 +47,18 @@ def test_lines_without_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert lines == ["going on after epoch 2 of 8", epoch_line(ROW, 8) + "  *"]
 
 
-def test_quiet_says_nothing(terminal: Terminal) -> None:
+def test_quiet_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = terminal(monkeypatch)
     bar = TrainingProgress(quiet=True)
     bar.on_start(2, 8, 10)
     bar.on_batch(1)
     bar.on_epoch(ROW, [ROW], {})
     bar.close()
-    assert terminal.getvalue() == ""
+    assert shown.getvalue() == ""
 
 
-def test_a_bar_and_lines_on_a_terminal(terminal: Terminal) -> None:
+def test_a_bar_and_lines_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = terminal(monkeypatch)
     bar = TrainingProgress()
     bar.on_start(0, 2, 10)
     for step in (1, 10):
@@ -66,12 +68,12 @@ def test_a_bar_and_lines_on_a_terminal(terminal: Terminal) -> None:
     bar.on_epoch(ROW | {"epoch": 2}, [ROW], {})
     bar.close()
     bar.close()
-    shown = terminal.getvalue()
-    assert "emotion_accuracy 0.6250" in shown
-    assert "10/10" in shown
+    assert "emotion_accuracy 0.6250" in shown.getvalue()
+    assert "10/10" in shown.getvalue()
 
 
-def test_training_then_counting_share_a_terminal(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_training_then_counting_share_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = terminal(monkeypatch)
     clock = [0.0]
     monkeypatch.setattr("duchenne.cli.progress.time.monotonic", lambda: clock[0])
     with counting("evaluating") as tell:
@@ -86,17 +88,16 @@ def test_training_then_counting_share_a_terminal(terminal: Terminal, monkeypatch
         again = TrainingProgress()
         again.on_start(0, 1, 2)  # the count was full, so the terminal is free
         again.close()
-    assert "evaluating val" in terminal.getvalue()
-    assert "evaluating test" in terminal.getvalue()
+    assert "evaluating val" in shown.getvalue()
+    assert "evaluating test" in shown.getvalue()
 
 
-def test_counting_is_silent_when_it_is_quick_or_nobody_looks(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_counting_is_silent_when_it_is_quick_or_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = terminal(monkeypatch)
     with counting("evaluating") as tell:
         tell("val", 1, 2)
         tell("val", 2, 2)
-    assert terminal.getvalue() == ""
+    assert shown.getvalue() == ""
     out: Any = io.StringIO()
     monkeypatch.setattr(sys, "stderr", out)
     monkeypatch.setattr("duchenne.cli.progress.time.monotonic", iter(range(0, 100, 10)).__next__)
