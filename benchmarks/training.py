@@ -3,10 +3,10 @@
     python benchmarks/training.py [--data DIR] [--pairs 5] [--steps 25]
 
 Prints medians of interleaved turns, one thread for the net in each, as ratios of one run:
-- ours / plain: images a second of our loop over those of a plain loop with DataLoader(num_workers=2) and per-image
-  Pillow augmentation (flip, rotation, shift) of the same strength; to reach: >= 1.05;
-- overhead: seconds a step of our loop, without augmentation, over those of bare forward, backward and step on a ready
-  batch; to reach: <= 1.05;
+- ours / plain: images a second of our loop over those of a plain loop with DataLoader(num_workers=2) and
+  per-image Pillow augmentation (flip, rotation, shift) of the same strength; to reach: >= 1.05;
+- overhead: seconds a step of our loop, without augmentation, over those of bare forward, backward and step on
+  a ready batch; to reach: <= 1.05;
 - peak memory of training on all of FER2013 (needs the data; a fresh process); to reach: <= 1.5 GB;
 - `duchenne --help` over `python -c "import torch"`; to reach: <= 0.2.
 """

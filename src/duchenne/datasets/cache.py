@@ -22,6 +22,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,12 +87,21 @@ def cached_arrays(
         DataError: A source cannot be read.
     """
     root = cache_root(cache_dir)
-    key = content_key(sources, root, salt)
+    if any(root.glob(f"{kind}-v{VERSION}-*")):
+        key = content_key(sources, root, salt)
+        arrays = _open(root / f"{kind}-v{VERSION}-{key}")
+        if arrays is not None:
+            return Cached(arrays, key)
+        built = build()
+    else:
+        for path in sources:
+            _state(path)  # a missing source is said before anything is read
+        # Nothing of this kind is there, so reading is certain: hash beside it (hashing needs no interpreter).
+        with ThreadPoolExecutor(1) as hashing:
+            later = hashing.submit(content_key, sources, root, salt)
+            built = build()
+            key = later.result()
     entry = root / f"{kind}-v{VERSION}-{key}"
-    arrays = _open(entry)
-    if arrays is not None:
-        return Cached(arrays, key)
-    built = build()
     note = _write(entry, built)
     arrays = None if note else _open(entry)
     return Cached(built if arrays is None else arrays, key, note)

@@ -1,4 +1,4 @@
-"""FaceSet: N faces with their images, targets and provenance. It selects and describes; it decides nothing."""
+"""FaceSet: N faces with images, targets and provenance. It selects and describes; it decides nothing."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ class FaceSet:
         ids: ``(N,)`` str, unique within the set; a face keeps its id through selection.
         outputs: What is annotated, in a fixed order.
         targets: Per output name: ``(N,)`` int64 codes, -1 where not annotated; or ``(N, K)`` float32
-            votes/probabilities (``single``); or ``(N, A)`` float32 occurrence or intensity in [0, 1] (``multi``).
+            votes/probabilities (``single``); or ``(N, A)`` float32 occurrence or intensity in [0, 1]
+            (``multi``).
         masks: Per ``multi`` output, optional: ``(N, A)`` bool, True where annotated. Absent: all annotated.
         split: ``(N,)`` str of "train", "val", "test" or "" (not used).
         part: ``(N,)`` str: the publisher's own name of the part (``"PrivateTest"``), "" where there is none.
@@ -99,7 +100,7 @@ class FaceSet:
         return np.asarray(self.images[int(self.rows[i])])
 
     def pixels(self, indices: Array | Sequence[int] | None = None) -> Array | list[Array]:
-        """Pixels of the chosen faces (all by default): one uint8 array where all have one size, else a list."""
+        """Pixels of the chosen faces (default: all): one uint8 array where all have one size, else a list."""
         rows = self.rows if indices is None else self.rows[np.asarray(indices, dtype=np.int64)]
         if isinstance(self.images, np.ndarray):
             return np.asarray(self.images[rows])
@@ -108,8 +109,7 @@ class FaceSet:
     def select(self, which: Array | Sequence[int]) -> FaceSet:
         """Return the chosen faces (bool mask or indices), in that order, sharing the pixels."""
         index = np.asarray(which)
-        if index.dtype == bool:
-            index = np.flatnonzero(index)
+        index = np.flatnonzero(index) if index.dtype == bool else index.astype(np.int64)
 
         def pick(a: Array | None) -> Array | None:
             return None if a is None else a[index]
@@ -142,9 +142,14 @@ class FaceSet:
         )
 
     def hard(self, name: str) -> Array:
-        """Target codes ``(N,)`` int64 of a ``single`` output; votes are reduced to their largest (ties: first)."""
+        """Target codes ``(N,)`` int64 of a ``single`` output, -1 where not annotated.
+
+        Votes are reduced to their largest (ties: the first); a row without votes is not annotated.
+        """
         target = self.targets[name]
-        return target.astype(np.int64) if target.ndim == 1 else target.argmax(axis=1).astype(np.int64)
+        if target.ndim == 1:
+            return target.astype(np.int64)
+        return np.where(target.sum(axis=1) > 0, target.argmax(axis=1), -1).astype(np.int64)
 
     def class_counts(self, name: str) -> dict[str, int]:
         """Label -> how many faces carry it (``multi``: intensity >= 0.5 and annotated)."""
@@ -187,12 +192,12 @@ class FaceSet:
             block = self.pixels(np.arange(start, min(start + 1024, len(self))))
             for image in block:
                 digest.update(repr(image.shape).encode())
-                digest.update(np.ascontiguousarray(image))
+                digest.update(np.ascontiguousarray(image).data)
             if progress is not None:
                 progress(min(start + 1024, len(self)))
         digest.update("\n".join(map(str, self.ids.tolist())).encode())
         digest.update("\n".join(map(str, self.split.tolist())).encode())
         for output in self.outputs:
             digest.update(f"{output.name} {output.kind} {output.labels}".encode())
-            digest.update(np.ascontiguousarray(self.targets[output.name]))
+            digest.update(np.ascontiguousarray(self.targets[output.name]).data)
         return digest.hexdigest()[:16]

@@ -12,7 +12,7 @@ from .heads import LinearHeads
 
 
 class SmallNet(nn.Module):
-    """Strided 3x3 convolutions with optional batch norm, average pooling to a grid, one linear head per output.
+    """Strided 3x3 convolutions, optional batch norm, average pooling to a grid, one linear head per output.
 
     Args:
         in_channels: 1 or 3.
@@ -20,7 +20,8 @@ class SmallNet(nn.Module):
         outputs: Output name -> number of labels.
         filters: Filters of each convolution; each halves the sides.
         batch_norm: Off where several processes must equal one exactly.
-        grid: Cells a side that the last convolution's map is averaged to; 1 forgets where on the face something is.
+        grid: Cells a side that the last convolution's map is averaged to; 1 forgets where on the face
+            something is.
 
     Raises:
         RecipeError: An argument is out of range, or the last map is smaller than the grid.
@@ -48,10 +49,9 @@ class SmallNet(nn.Module):
             in_channels = count
         shrink = 2 ** len(filters)
         smallest = min(-(-side // shrink) for side in size)
-        if not 1 <= grid <= smallest:
-            raise RecipeError(
-                f"learner.args.grid = {grid}: from 1 to {smallest} for {list(size)} and {len(filters)} filters"
-            )
+        if not isinstance(grid, int) or not 1 <= grid <= smallest:
+            fits = f"from 1 to {smallest} for {list(size)} and {len(filters)} filters"
+            raise RecipeError(f"learner.args.grid = {grid!r}: {fits}")
         self.body = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(grid), nn.Flatten())
         self.head = LinearHeads(in_channels * grid * grid, outputs)
 
