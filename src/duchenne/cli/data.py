@@ -43,7 +43,7 @@ def audit_command(
     name: Name,
     data: DataDir = None,
     options: Options = None,
-    near: Annotated[str, typer.Option(help="Method for near duplicates: dhash or thumbnail.")] = "dhash",
+    near: Annotated[str, typer.Option(help="Method for near duplicates: thumbnail or dhash.")] = "thumbnail",
     threshold: Annotated[float | None, typer.Option(help="Of that method; default: its own.")] = None,
     as_json: AsJson = False,
 ) -> None:
