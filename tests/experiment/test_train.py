@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -199,3 +201,35 @@ def test_what_the_export_needs_is_asked_for_before_training(
 def test_tensorboard_events_are_written_on_request(tmp_path: Path, tiny: Make) -> None:
     run = train(tiny("train.epochs=1"), runs=tmp_path, tensorboard=True)
     assert list((run.path / "tensorboard").glob("events.*"))
+
+
+def test_a_run_without_an_epoch_needs_no_option_to_begin_again(
+    tmp_path: Path, tiny: Make, trained_once: Run, assert_same_training: Callable[[Run, Run], None]
+) -> None:
+    Run.create(tmp_path / "tiny", tiny("optimizer.lr=0.5"), ["optimizer.lr=0.5"])
+    run = train(tiny(), runs=tmp_path)
+    assert run.state.overrides == []
+    assert_same_training(run, trained_once)
+
+
+@pytest.mark.parametrize("option", ["resume", "force"])
+def test_a_run_that_another_process_trains_is_left_alone(trained: Run, tiny: Make, option: str) -> None:
+    code = (
+        "import fcntl, os, sys; fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX); "
+        "print(flush=True); input()"
+    )
+    other = subprocess.Popen(
+        [sys.executable, "-c", code, str(trained.path / "checkpoints")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    try:
+        assert other.stdout is not None
+        other.stdout.readline()
+        before = trained.state
+        with pytest.raises(RunError, match="another process is training"):
+            train(tiny(), runs=trained.path.parent, **{option: True})  # type: ignore[arg-type]
+        assert trained.state == before
+    finally:
+        other.communicate(b"\n")
+    assert train(tiny(), runs=trained.path.parent, **{option: True}).state.status == "finished"  # type: ignore[arg-type]

@@ -224,6 +224,11 @@ class Run:
         """Path of a checkpoint."""
         return self.path / "checkpoints" / f"{which}.safetensors"
 
+    def holds_work(self) -> bool:
+        """Whether an epoch was ever finished; a run without one holds nothing to lose."""
+        kept = (self.checkpoint("last"), self.checkpoint("best"), self.path / "history.jsonl")
+        return any(path.exists() for path in kept)
+
     @property
     def artifact(self) -> Path:
         """Folder of the artifact (model.onnx, card.json)."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -83,21 +83,52 @@ def train(
     _record_circumstances(run, faces, fingerprint, accelerator, devices)
     storage = Storage(path / "checkpoints", f"{recipe.fingerprint()}-{fingerprint}", resume, deadline)
     recorder = Recorder(run.path, listener, run.path / "tensorboard" if tensorboard else None)
-    _set(run, status="running", reason="", epochs_planned=recipe.train.epochs)
+    with _alone(path):
+        _fit(run, recipe.train.epochs, learner, parts, storage=storage, listener=recorder)
+    return run
+
+
+def _fit(run: Run, epochs: int, learner: Any, parts: dict[str, FaceSet], **options: Any) -> None:
+    """Fit the learner; the run's state says how it ended, whatever happens."""
+    _set(run, status="running", reason="", epochs_planned=epochs)
     try:
         val = parts["val"] if len(parts["val"]) else None
-        learner.fit(parts["train"], val=val, storage=storage, listener=recorder)
+        learner.fit(parts["train"], val=val, **options)
         _record_end(run, learner)
     except BaseException as error:
         status, reason = _ended(error)
         with suppress(RunError):  # a full disk: the first error says so
             _set(run, status=status, reason=reason)
         raise
-    return run
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Keep other processes from training into the same run; the system lets go when this one ends or dies."""
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        yield
+        return
+    folder = path / "checkpoints"  # never replaced while a run lives, as its files are
+    folder.mkdir(exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(
+                f"another process is training run {path}", "wait for its end, or choose another --name"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def check_free(path: Path, recipe: Recipe, *, resume: bool, force: bool) -> None:
-    """Whether a run may be made, resumed or thrown away at that place.
+    """Whether a run may be made, resumed or thrown away at that place; one without an epoch counts as none.
 
     Raises:
         RunError: Something stands there and nothing says what to do with it, it is not a run, or it is a run
@@ -112,7 +143,7 @@ def check_free(path: Path, recipe: Recipe, *, resume: bool, force: bool) -> None
     if not Run.is_one(path):
         kept = "; --force deletes run folders only" if force else ""
         raise RunError(f"{path} exists and is not a run folder{kept}", "choose another --name or --runs")
-    if force:
+    if force or not Run(path).holds_work():
         return
     state = Run.open(path).state
     if not resume:
@@ -152,8 +183,9 @@ def _opened(path: Path, recipe: Recipe, overrides: list[str], force: bool) -> Ru
     """The run at that place, made where there is none; `check_free` has allowed it."""
     if not Run.is_one(path):
         return Run.create(path, recipe, overrides)
-    if not force:
-        return Run.open(path)
+    with _alone(path):
+        if not force and Run(path).holds_work():
+            return Run.open(path)
     # Renamed first: a kill in the middle leaves no half of a run under its name.
     scratch = path.with_name(f".{path.name}.{os.getpid()}.old")
     shutil.rmtree(scratch, ignore_errors=True)  # of a killed process that had our number
