@@ -176,8 +176,8 @@ def test_optimiser_state_goes_round() -> None:
     assert all(torch.equal(packed[k], twin[k]) for k in packed)
 
 
-@pytest.mark.parametrize("change", [{"0.exp_avg": torch.zeros(9)}, {"7.step": torch.tensor(1.0)}, {"x.step": torch.tensor(1.0)}])  # fmt: skip
-def test_optimiser_state_of_another_net(change: dict[str, torch.Tensor]) -> None:
+@pytest.mark.parametrize("key", ["0.exp_avg", "7.step", "x.step"])
+def test_optimiser_state_of_another_net(key: str) -> None:
     _, optimizer = stepped()
-    with pytest.raises(RunError, match="does not fit the net"):
-        unpack_optimizer(optimizer, pack_optimizer(optimizer) | change, "here")
+    with pytest.raises(RunError, match=f"'{key}' does not fit the net"):
+        unpack_optimizer(optimizer, pack_optimizer(optimizer) | {key: torch.zeros(9)}, "here")

@@ -49,7 +49,7 @@ def differ(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 def twin(
     faces: FaceSet, *, epochs: int, batch: int, seed: int, weight: Any = None
 ) -> tuple[Any, list[float]]:
-    """SGD with momentum, emotion + 0.5 au, L2, label smoothing, lr x0.9 per epoch: as one would write it down."""
+    """SGD with momentum, emotion + 0.5 au, L2, label smoothing, lr x0.9 an epoch, as one would write it."""
     torch.manual_seed(epoch_seed(seed, 0))
     net = make_model(
         "smallnet", 1, (12, 12), {"emotion": 3, "au": 2}, {"filters": [4, 6], "batch_norm": False}
@@ -305,7 +305,7 @@ def test_the_best_epoch_by_validation_is_kept(make_faces: Faces, make_learner: L
 
 def test_validation_changes_nothing_in_the_training(make_faces: Faces, make_learner: Learner) -> None:
     faces = make_faces()
-    train_only = {k: v for k, v in figures(rich(make_learner).fit(faces))[-1].items()}
+    train_only = figures(rich(make_learner).fit(faces))[-1]
     both = figures(rich(make_learner).fit(faces, val=make_faces(300, seed=4)))[-1]
     assert {k: v for k, v in both.items() if not k.startswith("val")} == train_only
 

@@ -66,7 +66,8 @@ def test_label_smoothing_derived_anew(epsilon: float) -> None:
     q = (1 - epsilon) * np.eye(3)[y] + epsilon / 3
     wanted = -(q * log_softmax(z, axis=1)).sum(1)
     by_code = sample_losses(ONE, torch.from_numpy(z), codes(*y.tolist()), epsilon)
-    by_share = sample_losses(ONE, torch.from_numpy(z), Target(torch.from_numpy(np.eye(3)[y]), torch.ones(6)), epsilon)  # fmt: skip
+    share = Target(torch.from_numpy(np.eye(3)[y]), torch.ones(6))
+    by_share = sample_losses(ONE, torch.from_numpy(z), share, epsilon)
     np.testing.assert_allclose(by_code, wanted)
     np.testing.assert_allclose(by_share, wanted)
 

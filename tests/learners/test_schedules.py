@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -75,10 +76,10 @@ def test_cycles_stay_between_floor_and_one_and_fall_after_the_warm_up(
     assert all(0 < v <= 1 + 1e-12 for v in values) or floor == 0
     assert max(values) == pytest.approx(1.0)
     after = values[round(warmup * total) :]
-    assert all(a >= b - 1e-12 for a, b in zip(after, after[1:], strict=False))
+    assert all(a >= b - 1e-12 for a, b in pairwise(after))
     assert all(v >= floor - 1e-12 for v in after)
     rise = values[: round(warmup * total)]
-    assert all(a < b for a, b in zip(rise, rise[1:], strict=False))
+    assert all(a < b for a, b in pairwise(rise))
 
 
 SPECS: list[tuple[Optimizer, type[torch.optim.Optimizer], dict[str, Any]]] = [

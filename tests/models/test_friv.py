@@ -25,8 +25,8 @@ def net_of(number: int) -> FrivNet:
 
 
 # A convolution k x k from a to b channels has k*k*a*b weights and b biases; batch norm of b channels learns a
-# gain and a shift each; a dense layer from a to b has a*b weights and b biases. Batch norm stands between the two
-# convolutions of a block. 48 -> 24 -> 12 -> 6 (-> 3) by pooling.
+# gain and a shift each; a dense layer from a to b has a*b weights and b biases. Batch norm stands between the
+# two convolutions of a block. 48 -> 24 -> 12 -> 6 (-> 3) by pooling.
 BY_HAND = {
     1: (9 * 1 * 32 + 32) + 2 * 32 + (9 * 32 * 32 + 32)
     + (9 * 32 * 64 + 64) + 2 * 64 + (9 * 64 * 64 + 64)
@@ -191,7 +191,10 @@ def test_arguments_out_of_range(args: dict[str, Any], message: str) -> None:
     assert message in str(caught.value)
 
 
-@pytest.mark.parametrize(("side", "padding", "fits"), [(8, "same", True), (7, "same", False), (22, "half-valid", True), (21, "half-valid", False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("side", "padding", "fits"),
+    [(8, "same", True), (7, "same", False), (22, "half-valid", True), (21, "half-valid", False)],
+)
 def test_smallest_input(side: int, padding: str, fits: bool) -> None:
     """same: 8 -> 4 -> 2 -> 1. half-valid: 22 -> 20 -> 10 -> 8 -> 4 -> 2 -> 1; 21 ends at 3 -> 1 -> 0."""
     args = {"filters": [2, 2, 2], "dense": 2, "padding": padding}

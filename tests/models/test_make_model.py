@@ -47,7 +47,32 @@ def test_smallnet_parameters_by_hand() -> None:
         assert sum(p.numel() for p in net.parameters()) == count
 
 
-@pytest.mark.parametrize("args", [{"filters": []}, {"filters": [4, 0]}, {"filters": 5}, {"filters": [1.5]}, {"depth": 1}])  # fmt: skip
+@pytest.mark.parametrize(
+    "args",
+    [
+        {"filters": []},
+        {"filters": [4, 0]},
+        {"filters": 5},
+        {"filters": [1.5]},
+        {"depth": 1},
+        {"grid": 0},
+        {"grid": 3},
+        {"grid": 1.5},
+    ],
+)
 def test_smallnet_arguments_out_of_range(args: dict[str, Any]) -> None:
-    with pytest.raises(RecipeError, match=r"learner\.args"):
+    with pytest.raises(RecipeError, match=r"learner\.args"):  # three filters leave 2 x 2
         make_model("smallnet", 1, (16, 16), {"emotion": 3}, args)
+
+
+def test_smallnet_grid_keeps_places_and_one_cell_does_not() -> None:
+    """A bright spot moved by whole strides: only a grid sees the difference."""
+    x = torch.zeros(2, 1, 32, 32)
+    x[0, 0, 8:12, 8:12] = 1
+    x[1, 0, 20:24, 20:24] = 1
+    for grid, told_apart in ((1, False), (2, True)):
+        torch.manual_seed(0)
+        net = SmallNet(1, (32, 32), {"emotion": 3}, filters=(4,), batch_norm=False, grid=grid)
+        a, b = net(x)["emotion"]
+        assert (not torch.allclose(a, b, atol=1e-5)) is told_apart
+        assert net.head.heads["emotion"].in_features == 4 * grid * grid

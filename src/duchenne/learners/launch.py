@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -86,6 +87,8 @@ def _process(fabric: Fabric, net: torch.nn.Module, job: _Job) -> DuchenneError |
     The outcome goes through a file: the launcher reads its queue only after this process has ended, and a
     queue holds no more than a pipe does, nor the tensors of an ended process.
     """
+    # A shard of one sample takes another convolution, whose gradients lie elsewhere in memory.
+    warnings.filterwarnings("ignore", message="Grad strides do not match bucket view strides")
     try:
         outcome = Loop(fabric, net, job.train, job.val, job.plan, job.listener).run()
         if fabric.is_global_zero:

@@ -25,7 +25,7 @@ def make_optimizer(parameters: Iterable[torch.nn.Parameter], spec: Optimizer) ->
 
 
 def _power(rate: float, exponent: float) -> float:
-    """rate ** exponent, infinite where Python would refuse; the loop then says that the loss is not finite."""
+    """rate ** exponent, infinite where Python would refuse; the loop then stops and says so."""
     try:
         return float(rate**exponent)
     except OverflowError:

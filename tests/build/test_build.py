@@ -1,0 +1,115 @@
+"""Every packaged recipe becomes objects that train: one small epoch of each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from duchenne.build import build_faces, build_learner, build_preprocess
+from duchenne.datasets.arrays import from_arrays
+from duchenne.datasets.faceset import FaceSet
+from duchenne.errors import DataError, DuchenneError, RecipeError
+from duchenne.labels import FER2013_EMOTIONS
+from duchenne.recipe import Recipe, load_recipe, recipe_ids
+
+FER2013 = tuple(name for name in recipe_ids() if load_recipe(name).data.name == "fer2013")
+
+
+def small(name: str) -> tuple[Recipe, FaceSet]:
+    """The recipe with one epoch, and a few faces of its data set's shape."""
+    if name in FER2013:
+        rng = np.random.default_rng(0)
+        images = rng.integers(0, 256, (14, 48, 48), dtype=np.uint8)
+        faces = from_arrays(images, np.arange(14) % 7, outputs=FER2013_EMOTIONS)
+        return load_recipe(name, ["train.epochs=1", "train.batch_size=7"]), faces
+    recipe = load_recipe(name, ["train.epochs=1", "train.batch_size=16", "data.options.n=60"])
+    return recipe, build_faces(recipe, None).where("train")
+
+
+@pytest.mark.parametrize("name", recipe_ids())
+def test_packaged_recipe_trains(name: str) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    recipe, faces = small(name)
+    learner = build_learner(recipe, accelerator="cpu")
+    first = {k: v.clone() for k, v in learner.fit(faces).net_.state_dict().items()}
+    assert learner.n_iter_ == 1
+    row = learner.history_[0]
+    assert row["lr"] <= recipe.optimizer.lr
+    outputs = [o.name for o in learner.outputs_]
+    assert outputs == list(recipe.data.outputs)
+    assert {f"train_{o}_macro_f1" for o in outputs} <= set(row)
+    assert np.isfinite(row["train_loss"])
+    probs = learner.predict_proba(faces)
+    for o in learner.outputs_:
+        p = probs[o.name] if len(outputs) > 1 else probs
+        assert p.shape == (len(faces), o.num_classes)
+    if name == recipe_ids()[0]:  # and the seed of the recipe decides
+        again = build_learner(recipe, accelerator="cpu").fit(faces).net_.state_dict()
+        assert all(torch.equal(first[k], again[k]) for k in first)
+    torch.set_num_threads(before)
+
+
+def test_every_setting_reaches_the_learner() -> None:
+    sets = [
+        "augment.rotate=7", "balance.class_weights=balanced", "optimizer.lr=0.5", "schedule.floor=0.25",
+        "loss.l1=0.125", "stop.patience=4", "train.ema=0.75", "preprocess.mean=[0.5]",
+        "learner.args.filters=[3]",
+    ]  # fmt: skip
+    recipe = load_recipe("demo", sets)
+    learner = build_learner(recipe, accelerator="cpu", devices=3)
+    assert learner.augment.rotate == 7
+    assert learner.balance.class_weights == "balanced"
+    assert (learner.optimizer.lr, learner.schedule.floor, learner.loss.l1) == (0.5, 0.25, 0.125)
+    assert (learner.stop.patience, learner.train.ema) == (4, 0.75)
+    assert learner.args["filters"] == [3]
+    assert learner.preprocess == build_preprocess(recipe)
+    assert build_preprocess(recipe).mean == (0.5,)
+    assert (learner.accelerator, learner.devices) == ("cpu", 3)
+    fields: dict[str, Any] = learner.get_params()
+    assert not [k for k, v in fields.items() if v is None]  # nothing was left to a default
+
+
+def test_only_the_named_outputs_are_loaded() -> None:
+    recipe = load_recipe("demo", ["data.options.n=20", 'data.outputs=["au"]'])
+    assert [o.name for o in build_faces(recipe, None).outputs] == ["au"]
+    everything = load_recipe("demo", ["data.options.n=20", "data.outputs=[]"])
+    assert {"emotion", "au"} <= {o.name for o in build_faces(everything, None).outputs}
+
+
+@pytest.mark.parametrize(
+    ("override", "kind", "message"),
+    [
+        ("data.name=fer2012", DataError, "fer2013"),
+        ('data.outputs=["emotions"]', DataError, "emotion"),
+        ("data.options.name=x", RecipeError, "data.options.name"),
+        ("data.options.root=x", RecipeError, "data.options.root"),
+        ("data.options.nn=3", RecipeError, "'synthetic' has no such option"),
+    ],
+)
+def test_data_that_cannot_be_named(override: str, kind: type[DuchenneError], message: str) -> None:
+    with pytest.raises(kind, match=message):
+        build_faces(load_recipe("demo", ["data.options.n=20", override]), None)
+
+
+def test_a_data_folder_that_is_not_there(tmp_path: Path) -> None:
+    for root in (None, tmp_path / "none", tmp_path):
+        with pytest.raises(DataError):
+            build_faces(load_recipe("friv-model1"), root)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("learner.name=torchh", "did you mean 'torch'"),
+        ("preprocess.mean=[0.1, 0.2]", "preprocess.mean"),
+        ("augment.scale=0.995", "augment.scale"),
+    ],
+)
+def test_names_and_values_that_the_rooms_below_refuse(override: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        build_learner(load_recipe("demo", [override]))
