@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from sklearn.metrics import log_loss
 
 from duchenne.datasets.faceset import FaceSet
 from duchenne.errors import RecipeError, TrainingError
@@ -308,6 +309,18 @@ def test_validation_changes_nothing_in_the_training(make_faces: Faces, make_lear
     train_only = figures(rich(make_learner).fit(faces))[-1]
     both = figures(rich(make_learner).fit(faces, val=make_faces(300, seed=4)))[-1]
     assert {k: v for k, v in both.items() if not k.startswith("val")} == train_only
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.5])
+def test_validation_is_without_dropout_and_augmentation(
+    make_faces: Faces, make_learner: Learner, ema: float
+) -> None:
+    """What stands in the history is what the kept net answers."""
+    val = make_faces(40, seed=1)
+    learner = rich(make_learner, epochs=1, ema=ema).fit(make_faces(), val=val)
+    row, probs = learner.history_[0], learner.predict_proba(val)
+    assert row["val_loss"] == pytest.approx(log_loss(val.hard("emotion"), probs), rel=1e-5)
+    assert row["val_emotion_accuracy"] == pytest.approx(learner.score(val))
 
 
 def test_monitor_that_does_not_exist(make_faces: Faces, make_learner: Learner) -> None:
