@@ -2,85 +2,103 @@
 
 from __future__ import annotations
 
+import json
 import shutil
-from collections.abc import Callable
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-# Found by Python at its start; refuses one package as if it were not installed.
-SITE = """
-import os, sys
+# Imports what is heavy once, then runs each command in a child of its own, in which one package is missing.
+DRIVER = """
+import contextlib, json, os, sys
+import kornia, lightning_fabric, matplotlib, sklearn.base, torch
 
 class Refuse:
+    def __init__(self, package):
+        self.package = package
+        for name in [n for n in sys.modules if n.partition(".")[0] == package]:
+            del sys.modules[name]
+
     def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] == os.environ["REFUSED"]:
+        if name.partition(".")[0] == self.package:
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 
-sys.meta_path.insert(0, Refuse())
+assert not [n for n in sys.modules if n.startswith("duchenne")]
+for number, (package, arguments) in enumerate(json.load(sys.stdin)):
+    child = os.fork()
+    if child == 0:
+        for descriptor, name in ((1, "out"), (2, "err")):
+            os.dup2(os.open(f"{sys.argv[1]}/{number}.{name}", os.O_CREAT | os.O_WRONLY), descriptor)
+        sys.meta_path.insert(0, Refuse(package))
+        sys.argv = ["duchenne", *arguments]
+        from duchenne.cli import main
+        main()
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    with open(f"{sys.argv[1]}/{number}.code", "w") as file:
+        file.write(str(code))
 """
+TRAIN = ("torch", "lightning_fabric", "kornia", "sklearn", "safetensors", "onnx", "onnxscript")
+REPORT = ("matplotlib", "jinja2")
+EXPORT = ("torch", "onnxscript")
 
 
-@pytest.fixture
-def refusing(tmp_path: Path) -> Callable[[str], dict[str, str]]:
-    """Surroundings in which a package is missing."""
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(SITE)
-    return lambda package: {"PYTHONPATH": str(tmp_path / "site"), "REFUSED": package}
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, evaluated_once: Path) -> Path:
+    """Runs folder with a run, and a copy of it without its artifact."""
+    folder = tmp_path_factory.mktemp("missing")
+    shutil.copytree(evaluated_once / "tiny", folder / "tiny")
+    shutil.copytree(evaluated_once / "tiny", folder / "bare")
+    shutil.rmtree(folder / "bare" / "artifact")
+    return folder
 
 
-def check(answer: Any, package: str) -> None:
-    assert answer.code == 1
-    assert answer.err.startswith(f"error: this needs the package '{package}', which is not installed\n")
-    assert "pip install 'duchenne[train]'" in answer.err
-    assert "Traceback" not in answer.err
-    assert answer.out == ""
+@pytest.fixture(scope="module")
+def answers(
+    tmp_path_factory: pytest.TempPathFactory, folder: Path, tiny: tuple[str, ...]
+) -> dict[tuple[str, str], tuple[int, str, str]]:
+    """(verb, missing package) -> exit code, standard output, standard error."""
+    train = ["train", "demo", *tiny[:-2], "--runs", str(folder)]
+    cases: dict[tuple[str, str], list[str]] = {("train", p): [*train, "--name", f"of-{p}"] for p in TRAIN}
+    cases["train", "tensorboard"] = [*train, "--name", "of-tensorboard", "--tensorboard"]
+    cases |= {("report", p): ["report", str(folder / "tiny")] for p in REPORT}
+    cases |= {("export", p): ["evaluate", str(folder / "bare")] for p in EXPORT}
+    cases["evaluate", "torch"] = ["evaluate", str(folder / "tiny"), "--split", "val"]
+    answers = tmp_path_factory.mktemp("answers")
+    given = json.dumps([(package, arguments) for (_, package), arguments in cases.items()])
+    subprocess.run(
+        [sys.executable, "-c", DRIVER, str(answers)], input=given, text=True, check=True, timeout=200
+    )
+    return {
+        key: (
+            int((answers / f"{i}.code").read_text()),
+            (answers / f"{i}.out").read_text(),
+            (answers / f"{i}.err").read_text(),
+        )
+        for i, key in enumerate(cases)
+    }
 
 
 @pytest.mark.parametrize(
-    "package",
-    ["torch", "lightning_fabric", "kornia", "sklearn", "safetensors", "onnx", "onnxscript"],
+    ("verb", "package"),
+    [
+        *(("train", p) for p in (*TRAIN, "tensorboard")),
+        *(("report", p) for p in REPORT),
+        *(("export", p) for p in EXPORT),
+    ],
 )
-def test_train(
-    shell: Callable[..., Any],
-    refusing: Callable[[str], dict[str, str]],
-    tmp_path: Path,
-    tiny: tuple[str, ...],
-    package: str,
-) -> None:
-    check(shell("train", "demo", *tiny, "--runs", tmp_path / "runs", env=refusing(package)), package)
-    assert not (tmp_path / "runs").exists()
+def test_the_message_names_package_and_extra(answers: Any, folder: Path, verb: str, package: str) -> None:
+    code, out, err = answers[verb, package]
+    assert err.startswith(f"error: this needs the package '{package}', which is not installed\n")
+    assert "pip install 'duchenne[train]'" in err
+    assert "Traceback" not in err
+    assert (code, out) == (1, "")
+    assert not (folder / f"of-{package}").exists()
 
 
-def test_train_to_tensorboard(
-    shell: Callable[..., Any],
-    refusing: Callable[[str], dict[str, str]],
-    tmp_path: Path,
-    tiny: tuple[str, ...],
-) -> None:
-    arguments = ("train", "demo", *tiny, "--tensorboard", "--runs", tmp_path / "runs")
-    check(shell(*arguments, env=refusing("tensorboard")), "tensorboard")
-    assert not (tmp_path / "runs").exists()
-
-
-@pytest.mark.parametrize("package", ["matplotlib", "jinja2"])
-def test_report(
-    shell: Callable[..., Any], refusing: Callable[[str], dict[str, str]], evaluated_once: Path, package: str
-) -> None:
-    check(shell("report", evaluated_once / "tiny", env=refusing(package)), package)
-
-
-@pytest.mark.parametrize("package", ["torch", "onnxscript"])
-def test_evaluate_that_must_export_first(
-    shell: Callable[..., Any], refusing: Callable[[str], dict[str, str]], runs: Path, package: str
-) -> None:
-    shutil.rmtree(runs / "tiny" / "artifact")
-    check(shell("evaluate", "tiny", "--runs", runs, env=refusing(package)), package)
-
-
-def test_evaluating_an_exported_run_needs_no_torch(
-    shell: Callable[..., Any], refusing: Callable[[str], dict[str, str]], runs: Path
-) -> None:
-    answer = shell("evaluate", "tiny", "--runs", runs, "--split", "val", env=refusing("torch"))
-    assert (answer.code, answer.err) == (0, "")
+def test_evaluating_an_exported_run_needs_no_torch(answers: Any) -> None:
+    code, out, err = answers["evaluate", "torch"]
+    assert (code, err) == (0, "")
+    assert out.startswith("val (")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from duchenne.errors import DuchenneError, MissingExtraError, RecipeError, RunError
-from duchenne.experiment import train as train_module
+from duchenne.experiment import environment
 from duchenne.experiment.run import Run
 from duchenne.experiment.train import run_name, train
 from duchenne.recipe import Recipe
@@ -192,7 +192,7 @@ def test_a_defect_is_recorded_and_passed_on(tmp_path: Path, tiny: Make) -> None:
 def test_what_the_export_needs_is_asked_for_before_training(
     tmp_path: Path, tiny: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(train_module, "find_spec", lambda name: None if name == "onnxscript" else object())
+    monkeypatch.setattr(environment, "find_spec", lambda name: None if name == "onnxscript" else object())
     with pytest.raises(MissingExtraError, match="onnxscript"):
         train(tiny(), runs=tmp_path)
     assert not (tmp_path / "tiny").exists()

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from typing import Any
+
+from ..errors import MissingExtraError
 
 PACKAGES = (
     "duchenne",
@@ -60,3 +63,14 @@ def _processor() -> str:
     except OSError:
         pass
     return platform.processor() or "unknown"
+
+
+def need(*packages: str) -> None:
+    """Raises MissingExtraError where one of these packages of the extra "train" is not installed."""
+    for package in packages:
+        try:
+            found = find_spec(package) is not None
+        except ModuleNotFoundError:
+            found = False
+        if not found:
+            raise MissingExtraError(package, "train")

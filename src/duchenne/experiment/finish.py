@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..artifacts import Artifact, Card, save_artifact
 from ..errors import RunError
 from ..learners import learner_class
-from .environment import versions
+from .environment import need, versions
 from .run import Run, now
 
 # Terms of the data decide the terms of the weights; the code's licence does not cover them.
@@ -45,6 +45,7 @@ def ensure_artifact(run: Run) -> Artifact:
         if artifact is not None and dict(artifact.card.training) == training:
             return artifact
     recipe, data = run.recipe, run.info("data")
+    need("onnx", "onnxscript")
     learner = learner_class(recipe.learner.name).load(best)
     # A kill between a checkpoint and its record leaves run.json an epoch behind; the checkpoint knows.
     epoch = learner.n_iter_

@@ -7,14 +7,14 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..build import build_faces, build_learner
 from ..datasets.faceset import FaceSet
-from ..errors import DataError, DuchenneError, MissingExtraError, RecipeError, RunError
+from ..errors import DataError, DuchenneError, RecipeError, RunError
 from ..recipe import Recipe
+from .environment import environment, need
 from .run import Run, RunState
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def train(
     check_free(path, recipe, resume=resume, force=force)
     learner = build_learner(recipe, accelerator, devices)
     # What the end needs is asked for at the start, not after hours.
-    _need("onnx", "onnxscript", *(["tensorboard"] if tensorboard else []))
+    need("onnx", "onnxscript", *(["tensorboard"] if tensorboard else []))
     from ..learners.torch_learner import Storage
 
     faces = build_faces(recipe, data)
@@ -168,17 +168,6 @@ def _folder_name(name: str) -> str:
     return name
 
 
-def _need(*packages: str) -> None:
-    """Raises MissingExtraError where a package that training will need is not installed."""
-    for package in packages:
-        try:
-            found = find_spec(package) is not None
-        except ModuleNotFoundError:
-            found = False
-        if not found:
-            raise MissingExtraError(package, "train")
-
-
 def _opened(path: Path, recipe: Recipe, overrides: list[str], force: bool) -> Run:
     """The run at that place, made where there is none; `check_free` has allowed it."""
     if not Run.is_one(path):
@@ -209,8 +198,6 @@ def _check_same_data(run: Run, fingerprint: str) -> None:
 
 
 def _record_circumstances(run: Run, faces: FaceSet, fingerprint: str, accelerator: str, devices: int) -> None:
-    from .environment import environment
-
     run.save_info("data", faces.describe() | {"fingerprint": fingerprint})
     run.save_info("environment", environment(accelerator, devices))
 
