@@ -13,7 +13,7 @@ import pytest
 
 # Imports what is heavy once, then runs each command in a child of its own, in which one package is missing.
 DRIVER = """
-import contextlib, json, os, sys
+import json, os, sys, traceback
 import kornia, lightning_fabric, matplotlib, sklearn.base, torch
 
 class Refuse:
@@ -34,8 +34,17 @@ for number, (package, arguments) in enumerate(json.load(sys.stdin)):
             os.dup2(os.open(f"{sys.argv[1]}/{number}.{name}", os.O_CREAT | os.O_WRONLY), descriptor)
         sys.meta_path.insert(0, Refuse(package))
         sys.argv = ["duchenne", *arguments]
-        from duchenne.cli import main
-        main()
+        code = 70
+        try:
+            from duchenne.cli import main
+            main()
+        except SystemExit as end:
+            code = end.code or 0
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # taking torch down in order takes seconds
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     with open(f"{sys.argv[1]}/{number}.code", "w") as file:
         file.write(str(code))
