@@ -99,7 +99,11 @@ def _process(fabric: Fabric, net: torch.nn.Module, job: _Job) -> DuchenneError |
             }  # fmt: skip
             save_checkpoint(job.reply, Checkpoint(outcome.weights, facts=facts))
     except DuchenneError as error:
-        return error
+        return error.with_traceback(None)  # which would keep the net and its process group alive
+    finally:
+        # The group's threads must end before the interpreter does, or the process aborts now and then.
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
     return None
 
 
