@@ -11,11 +11,13 @@ from hypothesis import settings
 settings.register_profile("suite", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("suite")
 
+# Read once, here: tests of the command line take the variable out of their surroundings.
+NAMED = os.environ.get("DUCHENNE_DATA", "")
+
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of the published data sets; the test is skipped, by name, where it is not given."""
-    named = os.environ.get("DUCHENNE_DATA", "")
-    if not named or not Path(named).is_dir():
+    if not NAMED or not Path(NAMED).is_dir():
         pytest.skip("real data: set DUCHENNE_DATA to a folder with the publishers' layouts")
-    return Path(named)
+    return Path(NAMED)
