@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 from math import isfinite, log
 
 import torch
-import torch.nn.functional as F
 from kornia.enhance import adjust_brightness_accumulative, adjust_contrast_with_mean_subtraction
+from kornia.geometry.transform import get_affine_matrix2d, hflip, warp_affine
 
 from ..errors import RecipeError, did_you_mean
 
@@ -28,7 +28,7 @@ _COLUMNS = (
 class Augment:
     """Random changes of training images; each image of a batch gets its own draw.
 
-    Applied in this order: geometry (one bilinear warp for flip, rotation, scale and shift), brightness,
+    Applied in this order: flip, geometry (one bilinear warp for rotation, scale and shift), brightness,
     contrast, erasing. The draws come from the generator alone, never from torch's global state.
 
     Attributes:
@@ -98,12 +98,10 @@ class Augment:
             return batch
         drawn = torch.rand((len(batch), len(_COLUMNS)), generator=generator, device=generator.device)
         u = dict(zip(_COLUMNS, drawn.to(batch.device, torch.float32).unbind(1), strict=True))
+        if self.flip:
+            batch = torch.where((u["flip"] < self.flip)[:, None, None, None], hflip(batch), batch)
         if self._warps:
-            grid = self._grid(u, batch.shape[2], batch.shape[3])
-            warped = F.grid_sample(batch.float(), grid, padding_mode=self.padding, align_corners=True)
-            batch = warped.clamp_(0, 1).to(batch.dtype)  # bilinear weights sum to 1 only within rounding
-        elif self.flip:  # without a warp: exact
-            batch = torch.where((u["flip"] < self.flip)[:, None, None, None], batch.flip(3), batch)
+            batch = self._warp(batch, u)
         if self.brightness:
             batch = adjust_brightness_accumulative(
                 batch, _around(1, self.brightness, u["brightness"]).to(batch.dtype)
@@ -114,31 +112,22 @@ class Augment:
             )
         return self._erased(batch, u) if self.erase else batch
 
-    def _grid(self, u: dict[str, torch.Tensor], height: int, width: int) -> torch.Tensor:
-        """Where each shown pixel comes from: ``(N, H, W, 2)``, (x, y) in -1..1 of the corner pixels' centres.
-
-        The source is mirrored, then turned (positive: clockwise) and magnified about the centre, then
-        shifted; here that is undone for every shown pixel. kornia's warp_affine does the same at four times
-        the cost (it multiplies matrices of single pixels); the tests hold the two together.
-        """
-        device = u["flip"].device
-        cx, cy = (width - 1) / 2, (height - 1) / 2
-        angle = torch.deg2rad(_around(0, self.rotate, u["rotate"]))
-        scale = _around(1, self.scale, u["scale"])
-        cos, sin = angle.cos() / scale, angle.sin() / scale
-        x = torch.arange(width, device=device) - cx - _around(0, self.shift * width, u["shift_x"])[:, None]
-        y = torch.arange(height, device=device) - cy - _around(0, self.shift * height, u["shift_y"])[:, None]
-        # A side of one pixel has no reach: its only coordinate is 0.
-        to_x = torch.where(u["flip"] < self.flip, -1.0, 1.0)[:, None] / max(cx, 0.5)
-        to_y = 1 / max(cy, 0.5)
-        grid = torch.empty((len(angle), height, width, 2), device=device)
-        torch.add(
-            (cos[:, None] * x * to_x)[:, None, :], (sin[:, None] * y * to_x)[:, :, None], out=grid[..., 0]
+    def _warp(self, batch: torch.Tensor, u: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Turn (positive: clockwise) and magnify about the centre, then shift, in one bilinear warp."""
+        n, _, height, width = batch.shape
+        shifts = (self.shift * width, u["shift_x"]), (self.shift * height, u["shift_y"])
+        centre = torch.tensor([(width - 1) / 2, (height - 1) / 2], device=batch.device).expand(n, 2)
+        matrix = get_affine_matrix2d(
+            torch.stack([_around(0, reach, draw) for reach, draw in shifts], dim=1),
+            centre,
+            _around(1, self.scale, u["scale"])[:, None].expand(n, 2),
+            _around(0, self.rotate, u["rotate"]),
         )
-        torch.add(
-            (-sin[:, None] * x * to_y)[:, None, :], (cos[:, None] * y * to_y)[:, :, None], out=grid[..., 1]
+        warped = warp_affine(
+            batch.float(), matrix[:, :2], (height, width), padding_mode=self.padding, align_corners=True
         )
-        return grid
+        # Bilinear weights sum to 1 only within rounding.
+        return warped.clamp(0, 1).to(batch.dtype)
 
     def _erased(self, batch: torch.Tensor, u: dict[str, torch.Tensor]) -> torch.Tensor:
         """Fill one box in the chosen images with the image's mean."""
