@@ -99,3 +99,12 @@ def test_the_page_alone_is_written_from_the_files(call: Call, place: Path) -> No
     page.unlink()
     assert call("reproduce", "--page").code == 0
     assert page.read_bytes() == before
+
+
+def test_a_row_that_fails_is_said_and_the_next_one_tried(call: Call, place: Path) -> None:
+    broken = (place / "recipes" / "b-cheap.toml").read_text().replace("[4, 8]", "[0]")
+    (place / "recipes" / "b-cheap.toml").write_text(broken)
+    said = call("reproduce")
+    assert said.code == 2
+    assert "error: b-cheap: learner.args.filters" in said.err
+    assert [p.name for p in (place / "results").iterdir()] == ["a-dear.json"]

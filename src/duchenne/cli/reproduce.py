@@ -35,10 +35,11 @@ def reproduce_command(
     """Train what is missing among the recipes, cheapest first, and write claimed beside measured.
 
     What is finished is kept, what was begun is resumed; each row is evaluated; results/ID.json and the
-    results page are written after every row.
+    results page are written after every row. A row that fails is said and the next one tried.
 
     Example: duchenne reproduce friv-model1 --data ~/fer --time-limit 60
     """
+    from ..errors import DuchenneError
     from ..reports.resultfile import write_result
     from ..reports.results_page import write_results_page
 
@@ -52,6 +53,7 @@ def reproduce_command(
 
     trained: dict[str, list[Run]] = {}
     rows: dict[str, Any] = {}
+    failed = 0
     listeners: list[TrainingProgress] = []
 
     def listener(step: Any) -> TrainingProgress:
@@ -79,6 +81,10 @@ def reproduce_command(
                 if run is None:
                     typer.echo(f"{step.name}: not begun, the time was over", err=True)
                     continue
+                if isinstance(run, DuchenneError):
+                    typer.echo(f"error: {step.name}: {run}", err=True)
+                    failed = max(failed, run.exit_code)
+                    continue
                 trained.setdefault(step.recipe.id, []).append(run)
                 result = result_from_runs(trained[step.recipe.id])
                 write_result(result, results)
@@ -91,3 +97,5 @@ def reproduce_command(
         print_json(rows)
     elif trained:
         typer.echo(str(page_file))
+    if failed:
+        raise typer.Exit(failed)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import DuchenneError
 from ..recipe import Recipe, load_recipe, recipe_ids
 from .evaluate import Progress, evaluate
 from .run import Run
@@ -60,8 +61,11 @@ def reproduce(
     devices: int = 1,
     listener: Callable[[Step], Listener | None] = lambda step: None,
     progress: Progress | None = None,
-) -> Iterator[tuple[Step, Run | None]]:
-    """Train and evaluate each step of a plan; give it with its run, or None where time ended before it began.
+) -> Iterator[tuple[Step, Run | DuchenneError | None]]:
+    """Train and evaluate each step of a plan; give it with its run.
+
+    Instead of the run stands None where time ended before its first epoch, and the error where the step failed:
+    one row that cannot be had does not keep the others from being tried.
 
     Args:
         steps: From `plan`.
@@ -74,25 +78,41 @@ def reproduce(
     """
     begun = time.monotonic()
     for step in steps:
-        path = runs / step.name
         left = None if time_limit is None else time_limit - (time.monotonic() - begun)
-        check_free(path, step.recipe, resume=True, force=False)
-        run = Run.open(path) if Run.is_one(path) else None
-        over = left is not None and left <= 0
-        if run is None and over:
-            yield step, None
-            continue
-        if run is None or not (over or run.state.status == "finished"):
-            run = train(
-                step.recipe, data=data, runs=runs, name=step.name, overrides=step.overrides, resume=True,
-                deadline=left, accelerator=accelerator, devices=devices, listener=listener(step),
+        try:
+            run = _trained(
+                step, data=data, runs=runs, left=left, accelerator=accelerator, devices=devices,
+                listener=listener,
             )  # fmt: skip
-        if not run.history():
-            yield step, None
-            continue
-        if not _is_evaluated(run):
-            evaluate(run, data=data, progress=progress)
-        yield step, run
+            if run is not None and not _is_evaluated(run):
+                evaluate(run, data=data, progress=progress)
+        except DuchenneError as error:
+            yield step, error
+        else:
+            yield step, run
+
+
+def _trained(
+    step: Step,
+    *,
+    data: Path | None,
+    runs: Path,
+    left: float | None,
+    accelerator: str,
+    devices: int,
+    listener: Callable[[Step], Listener | None],
+) -> Run | None:
+    """The step's run, trained as far as the time allows; None where no epoch is done."""
+    path = runs / step.name
+    check_free(path, step.recipe, resume=True, force=False)
+    run = Run.open(path) if Run.is_one(path) else None
+    over = left is not None and left <= 0
+    if not over and (run is None or run.state.status != "finished"):
+        run = train(
+            step.recipe, data=data, runs=runs, name=step.name, overrides=step.overrides, resume=True,
+            deadline=left, accelerator=accelerator, devices=devices, listener=listener(step),
+        )  # fmt: skip
+    return run if run is not None and run.history() else None
 
 
 def _is_evaluated(run: Run) -> bool:
