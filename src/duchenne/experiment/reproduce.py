@@ -64,7 +64,7 @@ def reproduce(
 ) -> Iterator[tuple[Step, Run | DuchenneError | None]]:
     """Train and evaluate each step of a plan; give it with its run.
 
-    Instead of the run stands None where time ended before its first epoch, and the error where the step failed:
+    Instead of the run stands None where time ended before its first epoch, and the error where it failed:
     one row that cannot be had does not keep the others from being tried.
 
     Args:
