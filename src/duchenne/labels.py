@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
+
+from .errors import DataError, did_you_mean
 
 Kind = Literal["single", "multi"]
 
@@ -69,6 +72,14 @@ class Output:
     def num_classes(self) -> int:
         """Number of labels."""
         return len(self.labels)
+
+
+def find_output(outputs: Sequence[Output], name: str, owner: str) -> Output:
+    """Return the named output; raises DataError that says whose outputs these are, and names the nearest."""
+    for output in outputs:
+        if output.name == name:
+            return output
+    raise DataError(f"{owner} has no output '{name}'", did_you_mean(name, [o.name for o in outputs]))
 
 
 def canonical(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,8 @@ from .options import RUNS, Accelerator, AsJson, DataDir, Devices, RunsDir, print
 
 if TYPE_CHECKING:
     from ..experiment import Run
+    from ..experiment.reproduce import Step
+    from .progress import TrainingProgress
 
 
 def reproduce_command(
@@ -39,63 +42,86 @@ def reproduce_command(
 
     Example: duchenne reproduce friv-model1 --data ~/fer --time-limit 60
     """
-    from ..errors import DuchenneError
-    from ..reports.resultfile import write_result
-    from ..reports.results_page import write_results_page
-
     if page:
+        from ..reports.results_page import write_results_page
+
         write_results_page(results, page_file)
         typer.echo(str(page_file))
         return
-    from ..experiment.reproduce import plan, reproduce
-    from ..reports import result_from_runs
-    from .progress import TrainingProgress, counting
+    from ..experiment.reproduce import plan
 
-    trained: dict[str, list[Run]] = {}
-    rows: dict[str, Any] = {}
-    failed = 0
-    listeners: list[TrainingProgress] = []
-
-    def listener(step: Any) -> TrainingProgress:
-        typer.echo(f"{step.recipe.id}, seed {step.seed}: training", err=True)
-        listeners.append(TrainingProgress(quiet=as_json))
-        return listeners[-1]
-
-    def close() -> None:
-        for bar in listeners:
-            bar.close()
-
-    steps = plan(ids or (), seeds)
-    try:
-        with counting("evaluating") as counted:
-
-            def progress(label: str, done: int, total: int) -> None:
-                close()  # the training's bar: a terminal holds one
-                counted(label, done, total)
-
-            for step, run in reproduce(
-                steps, data=data, runs=runs, time_limit=None if time_limit is None else 60 * time_limit,
-                accelerator=accelerator, devices=devices, listener=listener, progress=progress,
-            ):  # fmt: skip
-                close()
-                if run is None:
-                    typer.echo(f"{step.name}: not begun, the time was over", err=True)
-                    continue
-                if isinstance(run, DuchenneError):
-                    typer.echo(f"error: {step.name}: {run}", err=True)
-                    failed = max(failed, run.exit_code)
-                    continue
-                trained.setdefault(step.recipe.id, []).append(run)
-                result = result_from_runs(trained[step.recipe.id])
-                write_result(result, results)
-                write_results_page(results, page_file)
-                rows[step.recipe.id] = {"status": result.status, "sentence": result.sentence}
-                typer.echo(f"{step.name}: {result.status}. {result.sentence}", err=True)
-    finally:
-        close()
+    rows, failed = _reproduce(
+        plan(ids or (), seeds), results, page_file, quiet=as_json, data=data, runs=runs,
+        time_limit=None if time_limit is None else 60 * time_limit, accelerator=accelerator, devices=devices,
+    )  # fmt: skip
     if as_json:
         print_json(rows)
-    elif trained:
+    elif rows:
         typer.echo(str(page_file))
     if failed:
         raise typer.Exit(failed)
+
+
+def _reproduce(
+    steps: list[Step], results: Path, page_file: Path, *, quiet: bool, **options: Any
+) -> tuple[dict[str, dict[str, str]], int]:
+    """Go through the plan, writing after each row; return id -> status, sentence, and the worst exit code."""
+    from ..errors import DuchenneError
+    from ..experiment.reproduce import reproduce
+    from .progress import counting
+
+    trained: dict[str, list[Run]] = {}
+    rows: dict[str, dict[str, str]] = {}
+    failed = 0
+    bars = _Bars(quiet)
+    with closing(bars), counting("evaluating") as counted:
+
+        def progress(label: str, done: int, total: int) -> None:
+            bars.close()  # the training's bar: a terminal holds one
+            counted(label, done, total)
+
+        for step, run in reproduce(steps, listener=bars.next, progress=progress, **options):
+            bars.close()
+            if run is None:
+                typer.echo(f"{step.name}: not begun, the time was over", err=True)
+            elif isinstance(run, DuchenneError):
+                typer.echo(f"error: {step.name}: {run}", err=True)
+                failed = max(failed, run.exit_code)
+            else:
+                trained.setdefault(step.recipe.id, []).append(run)
+                rows[step.recipe.id] = row = _write(trained[step.recipe.id], results, page_file)
+                typer.echo(f"{step.name}: {row['status']}. {row['sentence']}", err=True)
+    return rows, failed
+
+
+def _write(runs: list[Run], results: Path, page_file: Path) -> dict[str, str]:
+    from ..reports import result_from_runs
+    from ..reports.resultfile import write_result
+    from ..reports.results_page import write_results_page
+
+    result = result_from_runs(runs)
+    write_result(result, results)
+    write_results_page(results, page_file)
+    return {"status": result.status, "sentence": result.sentence}
+
+
+class _Bars:
+    """One training bar after another."""
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._last: TrainingProgress | None = None
+
+    def next(self, step: Step) -> TrainingProgress:
+        """Announce a training and return its listener."""
+        from .progress import TrainingProgress
+
+        self.close()
+        typer.echo(f"{step.recipe.id}, seed {step.seed}: training", err=True)
+        self._last = TrainingProgress(quiet=self._quiet)
+        return self._last
+
+    def close(self) -> None:
+        """Take the bar away."""
+        if self._last is not None:
+            self._last.close()

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, did_you_mean
-from ..labels import Output
+from ..labels import Output, find_output
 
 SPLITS = ("train", "val", "test")
 
@@ -88,12 +88,7 @@ class FaceSet:
 
     def output(self, name: str) -> Output:
         """Return the named output; raises DataError naming the nearest one."""
-        for output in self.outputs:
-            if output.name == name:
-                return output
-        raise DataError(
-            f"{self.name} has no output '{name}'", did_you_mean(name, [o.name for o in self.outputs])
-        )
+        return find_output(self.outputs, name, self.name)
 
     def image(self, i: int) -> Array:
         """Pixels of face i: uint8 ``(H, W)`` or ``(H, W, 3)`` RGB."""

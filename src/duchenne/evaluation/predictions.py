@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, did_you_mean
-from ..labels import Output
+from ..errors import DataError
+from ..labels import Output, find_output
 
 Array = npt.NDArray[Any]
 
@@ -70,11 +70,7 @@ class Predictions:
 
     def output(self, name: str) -> Output:
         """Return the named output; raises DataError naming the nearest one."""
-        for output in self.outputs:
-            if output.name == name:
-                return output
-        known = [o.name for o in self.outputs]
-        raise DataError(f"predictions have no output '{name}'", did_you_mean(name, known))
+        return find_output(self.outputs, name, "this set of predictions")
 
     def truth(self, name: str) -> Array:
         """Targets of one output; raises DataError where the samples carry none."""
