@@ -88,7 +88,7 @@ def test_only_the_named_outputs_are_loaded() -> None:
         ('data.outputs=["emotions"]', DataError, "emotion"),
         ("data.options.name=x", RecipeError, "data.options.name"),
         ("data.options.root=x", RecipeError, "data.options.root"),
-        ("data.options.nn=3", RecipeError, "'synthetic' has no such option"),
+        ("data.options.nn=3", RecipeError, "'synthetic' has no such option: 'nn'"),
     ],
 )
 def test_data_that_cannot_be_named(override: str, kind: type[DuchenneError], message: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from duchenne.datasets import DATASETS, SPLITS, FaceSet, load
-from duchenne.errors import DataError
+from duchenne.errors import DataError, RecipeError
 
 Write = Callable[..., Path]
 Load = Callable[[], FaceSet]
@@ -109,3 +109,19 @@ def test_import_is_light() -> None:
     code = f"import sys, duchenne.datasets; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("synthetic", {"sizes": 48}, "no such option: 'sizes'\n  did you mean 'size'"),
+        ("synthetic", {"n": "many"}, "option n = 'many'"),
+        ("fer2013", {"split": "Training"}, "option split = 'Training'"),
+        ("folder", {"labels": "happy"}, "option labels = 'happy'"),
+        ("folder", {"path": 5}, "option path = 5"),
+        ("folder", {"pth": "x"}, "did you mean 'path'"),
+    ],
+)
+def test_an_option_that_is_none(name: str, options: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=message):
+        load(name, tmp_path, **options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +19,7 @@ def build_faces(recipe: Recipe, root: Path | None) -> FaceSet:
         raise RecipeError(
             f"data.options.{min(taken)}: this is not an option", "the set is named by data.name"
         )
-    try:
-        faces = load(recipe.data.name, root, **recipe.data.options)
-    except TypeError as error:
-        unknown = re.search(r"unexpected keyword argument '(\w+)'", str(error))
-        if unknown is None or unknown[1] not in recipe.data.options:
-            raise
-        raise RecipeError(
-            f"data.options.{unknown[1]}: data set '{recipe.data.name}' has no such option",
-            "`duchenne data inspect --help` and the loader's docstring name them",
-        ) from None
+    faces = load(recipe.data.name, root, **recipe.data.options)
     return faces.keep_outputs(recipe.data.outputs) if recipe.data.outputs else faces
 
 

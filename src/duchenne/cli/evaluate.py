@@ -89,10 +89,16 @@ def loader_options(pairs: list[str]) -> dict[str, Any]:
         key, equals, text = pair.partition("=")
         if not equals:
             raise RecipeError(f"--option {pair} is not KEY=VALUE")
+        *parents, last = key.strip().split(".")
+        here = options
+        for parent in parents:  # split.val=0.1, as with --set
+            here = here.setdefault(parent, {})
+            if not isinstance(here, dict):
+                raise RecipeError(f"--option {pair}: '{parent}' is a value already")
         try:
-            options[key] = tomllib.loads(f"v = {text}")["v"]
+            here[last] = tomllib.loads(f"v = {text}")["v"]
         except tomllib.TOMLDecodeError:
-            options[key] = text
+            here[last] = text
     return options
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
-from ..errors import DataError, did_you_mean
+from ..errors import DataError, RecipeError, did_you_mean
 from .faceset import SPLITS, FaceSet
 
 __all__ = ["DATASETS", "SPLITS", "FaceSet", "load"]
@@ -17,6 +18,7 @@ Loader = Callable[..., FaceSet]
 def _fer2013(root: Path | None, **options: Any) -> FaceSet:
     from .fer2013 import LAYOUT, load_fer2013
 
+    _check_options("fer2013", load_fer2013, options)
     return load_fer2013(_needed("fer2013", root, LAYOUT), **options)
 
 
@@ -24,6 +26,9 @@ def _folder(root: Path | None, **options: Any) -> FaceSet:
     from .folder import LAYOUT, load_folder
 
     path = options.pop("path", None)
+    if not isinstance(path, str | Path | None):
+        raise RecipeError(f"data set 'folder', option path = {path!r}: this is no folder's name")
+    _check_options("folder", load_folder, options, also=("path",))
     if path is not None and not Path(path).is_absolute() and root is not None:
         path = root / path
     return load_folder(_needed("folder", path or root, LAYOUT), **options)
@@ -32,6 +37,7 @@ def _folder(root: Path | None, **options: Any) -> FaceSet:
 def _synthetic(root: Path | None, **options: Any) -> FaceSet:
     from .synthetic import load_synthetic
 
+    _check_options("synthetic", load_synthetic, options)
     faces: FaceSet = load_synthetic(**options)
     return faces
 
@@ -54,7 +60,8 @@ def load(name: str, root: Path | None = None, **options: Any) -> FaceSet:
         options: The loader's own keyword arguments.
 
     Raises:
-        DataError: Unknown name or option, or the data are missing or broken.
+        DataError: Unknown name, or the data are missing or broken.
+        RecipeError: An option the set does not have, or a value of another kind.
     """
     if name not in DATASETS:
         raise DataError(f"there is no data set '{name}'", did_you_mean(name, DATASETS))
@@ -68,3 +75,26 @@ def _needed(name: str, root: str | Path | None, layout: str) -> Path:
     if not path.is_dir():
         raise DataError(f"the data folder {path} does not exist", layout)
     return path
+
+
+def _check_options(name: str, loader: Loader, options: Mapping[str, Any], also: tuple[str, ...] = ()) -> None:
+    """Check names and kinds of a loader's options by its signature; ranges are the loader's own."""
+    if not options:
+        return
+    from pydantic import TypeAdapter, ValidationError
+
+    parameters = inspect.signature(loader).parameters.values()
+    known = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} - {"name"}
+    hints = get_type_hints(loader)
+    for key, value in options.items():
+        if key not in known:
+            raise RecipeError(
+                f"data set '{name}' has no such option: '{key}'", did_you_mean(key, known | set(also))
+            )
+        if type(value).__module__ != "builtins":
+            continue  # a NumPy number and the like, from Python: the loader's business
+        try:
+            TypeAdapter(hints[key]).validate_python(value)
+        except ValidationError as error:
+            shown, why = repr(value)[:60], error.errors()[0]["msg"]
+            raise RecipeError(f"data set '{name}', option {key} = {shown}: {why}") from None
