@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -124,6 +125,7 @@ def test_a_cut_file_is_named_as_cut(tmp_path: Path, keep: int) -> None:
         ("emotion,pixels,Usage\n", "has a header but no rows"),
         (_row() + "\n", "line 1: no column 'emotion'"),
         ("emotion,Usage\n3,Training\n", "no column 'pixels'"),
+        ("a\x1b[31mb\n", r"which reads 'a\?\[31mb'"),
     ],
 )
 def test_files_without_rows_or_header(tmp_path: Path, text: str, said: str) -> None:
@@ -171,3 +173,10 @@ def test_real_rows_equal_the_obvious_reader(data_dir: Path) -> None:
                 label, text, _ = line.split(",")
                 assert arrays["emotion"][i] == int(label)
                 assert arrays["pixels"][i].reshape(-1).tolist() == [int(t) for t in text.split()]
+
+
+def test_a_compressed_file_is_named_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "fer2013.csv"
+    path.write_bytes(gzip.compress(b"emotion,pixels,Usage\n"))
+    with pytest.raises(DataError, match=r"compressed with gzip\n  unpack it first"):
+        read_fer2013_csv(path)

@@ -254,6 +254,9 @@ def test_other_outputs_by_name(tmp_path: Path) -> None:
         ("path,emotion,weight\nimg/0.png,happy,-1\n", "'-1' is not a number of 0 or more"),
         ("path,emotion,weight\nimg/0.png,happy,inf\n", "'inf' is not a number of 0 or more"),
         ("path,emotion,subject\nimg/0.png,happy,\n", "field 'subject': is empty"),
+        ("path,AU1,AU01\nimg/0.png,1,0\n", "stands twice"),
+        ("path,AU1\nimg/0.png,\nimg/1.png,\n", "no image has a value for 'au'"),
+        ("path,emotion\nimg/0.png,Happy\nimg/1.png,joy\n", "'Happy' and 'joy', which mean the same"),
         ("path,emotion,split\nimg/0.png,happy,trian\nimg/1.png,sad,test\n", "did you mean 'train'"),
     ],
 )
@@ -268,3 +271,42 @@ def test_manifest_that_is_not_text(tmp_path: Path) -> None:
         load_folder(tmp_path, manifest="m.csv")
     with pytest.raises(DataError, match="cannot be read"):
         load_folder(tmp_path, manifest="none.csv")
+
+
+def test_rows_without_a_split_are_noted(tmp_path: Path) -> None:
+    rows = "img/0.png,happy,train\nimg/1.png,sad,train\nimg/2.png,sad,\n"
+    faces = load_folder(_manifest(tmp_path, "path,emotion,split\n" + rows))
+    assert len(faces.where("train")) == 2
+    assert any("1 images name no split" in note for note in faces.notes)
+
+
+def test_a_folder_beside_split_folders(write_tree: Write) -> None:
+    root = write_tree(splits=("train", "val"), classes=TWO)
+    (root / "__MACOSX").mkdir()  # nothing in it: no matter
+    assert load_folder(root).outputs[0].labels == TWO
+    _save(root / "extra" / "happy" / "0.png")
+    with pytest.raises(DataError, match="'train' is a split folder, 'extra'"):
+        load_folder(root)
+
+
+def test_an_empty_class_folder_is_noted(write_tree: Write) -> None:
+    root = write_tree(classes=TWO)
+    (root / "angry").mkdir()
+    faces = load_folder(root)
+    assert faces.outputs[0].labels == TWO
+    assert any("angry" in note for note in faces.notes)
+
+
+def test_a_linked_class_folder_outside(write_tree: Write, tmp_path: Path) -> None:
+    root = write_tree(classes=TWO)
+    _save(tmp_path / "elsewhere" / "0.png")
+    (root / "angry").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match=r"angry is a link that leads out of"):
+        load_folder(root)
+
+
+def test_a_file_name_that_is_not_text(write_tree: Write) -> None:
+    root = write_tree(classes=TWO)
+    os.rename(os.fsencode(next((root / "sad").iterdir())), os.fsencode(root / "sad") + b"/\xff.png")
+    with pytest.raises(DataError, match="is not UTF-8"):
+        load_folder(root)

@@ -70,7 +70,7 @@ def test_a_crop_is_one_face_whose_box_is_the_image(model: Path) -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 64])
 def test_a_bad_file_is_its_rows_error_and_stops_nothing(model: Path, tmp_path: Path, batch_size: int) -> None:
-    good = cv2.imencode(".png", faces(1)[0])[1].tobytes()
+    good = cv2.imencode(".png", faces(1, side=9)[0])[1].tobytes()
     (tmp_path / "text.png").write_text("no image")
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "cut.jpg").write_bytes(cv2.imencode(".jpg", faces(1, side=64)[0])[1].tobytes()[:300])
@@ -193,7 +193,7 @@ def test_prediction_imports_nothing_heavy(model: Path) -> None:
     code = (
         "import sys, numpy as np\n"
         "from duchenne.inference import Predictor\n"
-        f"(r,) = Predictor.load({str(model)!r}).predict([np.zeros((6, 6), np.uint8)])\n"
+        f"(r,) = Predictor.load({str(model)!r}).predict([np.zeros((8, 8), np.uint8)])\n"
         "assert r['error'] is None, r\n"
         "heavy = {'torch', 'sklearn', 'matplotlib', 'scipy', 'pandas', 'pydantic', 'typer', 'rich', 'onnx'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
@@ -201,3 +201,14 @@ def test_prediction_imports_nothing_heavy(model: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
     assert done.stderr == ""
+
+
+def test_an_image_file_too_small_for_a_face_is_an_error(model: Path, tmp_path: Path) -> None:
+    for name, size in (("a.png", (1, 1)), ("b.png", (900, 7)), ("c.png", (8, 8))):
+        cv2.imwrite(str(tmp_path / name), np.zeros(size[::-1], np.uint8))
+    records = list(Predictor.load(model, threads=1).predict(sorted(tmp_path.glob("*.png"))))
+    assert [len(r["faces"]) for r in records] == [0, 0, 1]
+    assert [r["error"] for r in records][:2] == [
+        f"{tmp_path / name} is too small: {size}; the least is 8x8"
+        for name, size in (("a.png", "1x1"), ("b.png", "900x7"))
+    ]

@@ -76,3 +76,8 @@ def test_smallnet_grid_keeps_places_and_one_cell_does_not() -> None:
         a, b = net(x)["emotion"]
         assert (not torch.allclose(a, b, atol=1e-5)) is told_apart
         assert net.head.heads["emotion"].in_features == 4 * grid * grid
+
+
+def test_an_argument_the_model_does_not_take() -> None:
+    with pytest.raises(RecipeError, match=r"'smallnet' takes no 'filter'\n  did you mean 'filters'"):
+        make_model("smallnet", 1, (16, 16), {"emotion": 3}, {"filter": [4]})

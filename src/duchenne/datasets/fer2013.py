@@ -132,7 +132,10 @@ def _unknown_part(value: str, parts: list[str]) -> DataError:
             f"this CSV has no Usage column and not the published 35,887 rows, so it has no part {value}",
             "use split train = 'all' with val and test as shares such as 0.1",
         )
-    return DataError(f"fer2013 has no part '{value}' here", did_you_mean(value, parts))
+    return DataError(
+        f"fer2013 has no part '{value}' here",
+        f"{did_you_mean(value, parts)}; the option split names parts, or shares such as val = 0.1",
+    )
 
 
 def _find(root: Path) -> Path:

@@ -103,7 +103,13 @@ def _read_header(path: Path, line: bytes) -> _Header:
     names = tuple(name.strip().strip('"').strip().lower() for name in text[:4096].split(","))
     for needed in ("emotion", "pixels"):
         if needed not in names:
-            shown = text[:60] + ("..." if len(text) > 60 else "")
+            if line.startswith(b"\x1f\x8b"):
+                raise DataError(
+                    f"{path} is compressed with gzip",
+                    f"unpack it first: mv {path.name} {path.name}.gz; gunzip {path.name}.gz",
+                )
+            plain = "".join(c if c.isprintable() else "?" for c in text[:60])
+            shown = plain + ("..." if len(text) > 60 else "")
             raise DataError(
                 f"{path}, line 1: no column '{needed}' in the header, which reads '{shown}'",
                 "the first line must be the published header: emotion,pixels,Usage",

@@ -155,12 +155,13 @@ def _refuse(broken: list[DataError], total: int, skip_broken: bool, none_left: b
     if not broken or (skip_broken and not none_left):
         return
     if len(broken) == 1 and total > 1:
-        raise DataError(broken[0].what, broken[0].todo or "mend or remove it, or pass skip_broken=True")
+        todo = f"{broken[0].todo}; or " if broken[0].todo else "mend or remove it, or "
+        raise DataError(broken[0].what, todo + "leave broken images out with the option skip_broken=true")
     listed = "".join(f"\n    {error.what}" for error in broken[:_NAMED])
     more = f"\n    and {len(broken) - _NAMED:,} more" if len(broken) > _NAMED else ""
     raise DataError(
         f"{len(broken):,} of {total:,} images are broken:{listed}{more}",
-        "mend or remove them, or pass skip_broken=True to leave them out",
+        "mend or remove them, or leave them out with the option skip_broken=true",
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, did_you_mean
-from ..labels import Output
+from ..labels import Output, canonical
 from .decode import SUFFIXES
 from .faceset import FaceSet
 from .files import CACHE_LIMIT, read_files
@@ -79,6 +79,7 @@ def load_folder(
         _check_paths(root, file, table)
     else:
         table = _walk(root, labels)
+    _check_names(root, table)
     _check_classes(root, table)
     read = read_files(
         [root / p for p in table.paths], skip_broken=skip_broken, cache_dir=cache_dir, cache_limit=cache_limit
@@ -98,7 +99,7 @@ def load_folder(
         sample_weight=table.sample_weight,
         subject=table.subject,
         group=table.group,
-        notes=read.notes,
+        notes=(*table.notes, *read.notes),
     ).select(read.good)
     return _with_split(faces, split, seed)
 
@@ -112,14 +113,22 @@ def _rows_of(good: Array, n: int) -> Array:
 def _walk(root: Path, labels: Sequence[str] | None) -> Table:
     """Find the class folders, below split folders where there are any."""
     tops = _folders(root)
-    below_splits = bool(tops) and all(t.name.lower() in _SPLIT_FOLDERS for t in tops)
-    bases = tops if below_splits else [root]
-    found = [
-        (path, sub.name, base.name if below_splits else "")
-        for base in bases
-        for sub in _folders(base)
-        for path in _images_below(root, sub)
-    ]
+    bases = [t for t in tops if t.name.lower() in _SPLIT_FOLDERS]
+    below_splits = bool(bases)
+    for top in tops:
+        if below_splits and top not in bases and _images_below(root, top):
+            raise DataError(
+                f"{root}: '{bases[0].name}' is a split folder, '{top.name}' beside it with images is none",
+                f"move or rename '{top.name}'; splits are named {', '.join(_SPLIT_FOLDERS)}",
+            )
+    found: list[tuple[str, str, str]] = []
+    empty: list[str] = []
+    for base in bases if below_splits else [root]:
+        for sub in _folders(base):
+            paths = _images_below(root, sub)
+            found += [(path, sub.name, base.name if below_splits else "") for path in paths]
+            if not paths:
+                empty.append(sub.relative_to(root).as_posix())
     if not found:
         raise DataError(f"{root} holds no images in class folders", LAYOUT)
     names = tuple(labels) if labels is not None else tuple(sorted({f[1] for f in found}))
@@ -133,6 +142,7 @@ def _walk(root: Path, labels: Sequence[str] | None) -> Table:
         outputs=(Output("emotion", "single", names),),
         targets={"emotion": np.array([codes[f[1]] for f in found], dtype=np.int64)},
         split=np.array([f[2] for f in found]) if below_splits else None,
+        notes=(f"Folders without images, which make no class: {', '.join(empty)}.",) if empty else (),
     )
 
 
@@ -143,6 +153,8 @@ def _folders(base: Path) -> list[Path]:
 def _images_below(root: Path, folder: Path) -> list[str]:
     """Image files at any depth, as paths within root, sorted; links out of root are refused."""
     inside = root.resolve()
+    if not folder.resolve().is_relative_to(inside):
+        raise DataError(f"{folder} is a link that leads out of {root}", "copy the folder to its place")
     found: list[str] = []
     for here, _, files in os.walk(folder):
         for file in files:
@@ -179,8 +191,27 @@ def _check_paths(root: Path, file: Path, table: Table) -> None:
     table.paths = list(seen)
 
 
+def _check_names(root: Path, table: Table) -> None:
+    """Ids are text, so a file's name must be; labels that mean the same must not be two classes."""
+    for path in table.paths:
+        try:
+            path.encode()
+        except UnicodeEncodeError:
+            raise DataError(f"{root}: the file name {path!r} is not UTF-8", "rename the file") from None
+    for output in table.outputs:
+        seen: dict[str, str] = {}
+        for label in output.labels:
+            if (first := seen.setdefault(canonical(label), label)) is not label:
+                raise DataError(
+                    f"{root}: '{output.name}' has the classes '{first}' and '{label}', which mean the same",
+                    "give them one name",
+                )
+
+
 def _check_classes(root: Path, table: Table) -> None:
     for output in table.outputs:
+        if output.kind == "multi" and not table.masks[output.name].any():
+            raise DataError(f"{root}: no image has a value for '{output.name}'", "fill in 0 to 1 where known")
         if output.kind == "single" and len(np.unique(table.targets[output.name])) < 2:
             only = output.labels[0] if output.labels else "none"
             raise DataError(
@@ -203,6 +234,8 @@ def _with_split(faces: FaceSet, split: Mapping[str, str | float] | None, seed: i
             if name in split:
                 raise DataError(f"{faces.name}: '{split[name]}' and '{p}' both mean {name}", "keep one")
             split[name] = p
+        if lost := int((faces.part == "").sum()):
+            notes = (*notes, f"{lost:,} images name no split, and are in none.")
         if "val" not in split:
             notes = (
                 *notes,

@@ -33,6 +33,7 @@ class Table:
     subject: Array | None = None
     sample_weight: Array | None = None
     group: dict[str, Array] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def read_manifest(path: Path, outputs: Sequence[str] | None, labels: Sequence[str] | None) -> Table:
@@ -98,7 +99,7 @@ def _rows(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
                 raise DataError(
                     f"{path}, line 1: no column 'path'", "the header names path, emotion and so on"
                 )
-            if len(set(header)) != len(header):
+            if len({canonical(n) if canonical(n).startswith("AU") else n for n in header}) != len(header):
                 raise DataError(f"{path}, line 1: a column stands twice in the header")
             rows: list[list[str]] = []
             lines: list[int] = []

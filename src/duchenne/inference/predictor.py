@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ..artifacts import VIEWS, Artifact
 from ..datasets.decode import decode_image
+from ..datasets.files import MIN_SIDE
 from ..errors import DataError, RecipeError, did_you_mean
 from .locate import artifact_of_run
 from .records import Record, scores
@@ -122,6 +123,11 @@ class Predictor:
             image = source.data
             if not isinstance(image, np.ndarray):
                 image = decode_image(image, name=source.path or "")
+                if min(height := image.shape[0], width := image.shape[1]) < MIN_SIDE:  # as in data sets
+                    raise DataError(
+                        f"{source.path or 'the image'} is too small: {width}x{height}; "
+                        f"the least is {MIN_SIDE}x{MIN_SIDE}"
+                    )
             elif image.ndim == 3 and image.shape[2] == 1:
                 image = image[:, :, 0]
             if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:

@@ -5,6 +5,7 @@ A model takes (in_channels, size, outputs, **args) and gives a dict of logits.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -37,6 +38,10 @@ def make_model(
     """
     if name not in MODELS:
         raise RecipeError(f"learner.model: there is no model '{name}'", did_you_mean(name, MODELS))
+    known = list(inspect.signature(MODELS[name]).parameters)[3:]
+    for key in args:
+        if key not in known:
+            raise RecipeError(f"learner.args: model '{name}' takes no '{key}'", did_you_mean(key, known))
     try:
         return MODELS[name](in_channels, size, outputs, **args)
     except TypeError as error:

@@ -165,6 +165,8 @@ def _explain(error: ValidationError, where: str) -> tuple[str, str]:
                 advice = did_you_mean(str(location[-1]), known)
         elif problem["type"] == "missing":
             lines.append(f"'{dotted}' is missing")
+        elif problem["type"] in ("model_type", "model_attributes_type"):
+            lines.append(f"'{dotted}' is a section, not a value: {_short(problem['input'])}")
         else:
             lines.append(f"{dotted} = {_short(problem['input'])}: {problem['msg']}")
     return f"recipe {where}: " + "; ".join(lines), advice
