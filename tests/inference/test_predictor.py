@@ -88,7 +88,7 @@ def test_a_bad_file_is_its_rows_error_and_stops_nothing(model: Path, tmp_path: P
         np.zeros((4, 4, 2), np.uint8),
         Source("x", error="said before"),
         good,
-        faces(1)[0],
+        faces(1, side=9)[0],
     ]
     records = list(Predictor.load(model, threads=1).predict(images, batch_size))
     fine = [i for i, r in enumerate(records) if r["error"] is None]
