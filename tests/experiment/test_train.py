@@ -233,3 +233,27 @@ def test_a_run_that_another_process_trains_is_left_alone(trained: Run, tiny: Mak
     finally:
         other.communicate(b"\n")
     assert train(tiny(), runs=trained.path.parent, **{option: True}).state.status == "finished"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("learner.model=foo", "no model 'foo'"),
+        ("learner.args.filters=[]", "learner.args.filters"),
+        ("stop.monitor=val_los", "did you mean 'val_loss'"),
+        ("loss.weights.mood=1", "no output 'mood'"),
+    ],
+)
+def test_force_deletes_nothing_when_the_recipe_cannot_train(
+    trained: Run, tiny: Make, override: str, message: str
+) -> None:
+    before = {p: p.read_bytes() for p in trained.path.rglob("*") if p.is_file()}
+    with pytest.raises(RecipeError, match=message):
+        train(tiny(override), runs=trained.path.parent, name="tiny", force=True)
+    assert {p: p.read_bytes() for p in trained.path.rglob("*") if p.is_file()} == before
+
+
+def test_force_deletes_nothing_when_there_is_no_such_device(trained: Run, tiny: Make) -> None:
+    with pytest.raises(RecipeError, match="accelerator 'abacus'"):
+        train(tiny(), runs=trained.path.parent, name="tiny", force=True, accelerator="abacus")
+    assert trained.checkpoint("best").is_file()

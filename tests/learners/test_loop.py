@@ -379,3 +379,17 @@ def test_a_rate_that_torch_cannot_hold(make_faces: Faces, make_learner: Learner)
     leap = Schedule(name="epoch_decay", rate=1e60)
     with pytest.raises(TrainingError, match=r"the learning rate became 5e\+58 in epoch 2, step 1"):
         make_learner(schedule=leap).fit(make_faces())
+
+
+def test_adams_first_step_may_be_larger_than_its_rate(make_faces: Faces, make_learner: Learner) -> None:
+    with pytest.raises(TrainingError, match=r"the learning rate became 1e\+38 in epoch 1, step 1"):
+        make_learner(optimizer=Optimizer(name="adam", lr=1e38)).fit(make_faces())
+
+
+def test_a_validation_loss_of_nan_stops(make_faces: Faces, make_learner: Learner, tmp_path: Path) -> None:
+    """Finite losses and weights may still give infinite logits on faces not trained on."""
+    faces = make_faces()
+    learner = make_learner(optimizer=Optimizer(name="sgd", lr=1e25), epochs=1, batch_size=len(faces))
+    with pytest.raises(TrainingError, match=r"the validation loss became (nan|inf) in epoch 1"):
+        learner.fit(faces, val=faces, storage=Storage(tmp_path))
+    assert not list(tmp_path.glob("*.safetensors"))

@@ -77,6 +77,8 @@ def train(
     parts = {s: faces.where(s) for s in ("train", "val")}
     if len(parts["train"]) == 0:
         raise DataError(f"{faces.name} has no training part", "see data.options in the recipe")
+    # Before --force deletes anything.
+    learner.check(parts["train"], parts["val"] if len(parts["val"]) else None)
     fingerprint = faces.fingerprint()
     run = _opened(path, recipe, list(overrides), force)
     _check_same_data(run, fingerprint)

@@ -42,7 +42,7 @@ def launch(
         TrainingError: The loss or a weight became nan or infinite.
         RunError: A checkpoint cannot be read or written.
     """
-    fabric = _fabric(accelerator, devices, plan.train.precision)
+    fabric = open_fabric(accelerator, devices, plan.train.precision)
     if devices == 1:
         fabric.launch()
         return Loop(fabric, net, train, val, plan, listener).run()
@@ -56,7 +56,8 @@ def launch(
         return _read_outcome(reply)
 
 
-def _fabric(accelerator: str, devices: int, precision: Any) -> Fabric:
+def open_fabric(accelerator: str, devices: int, precision: Any) -> Fabric:
+    """Fabric for these devices, not launched. Raises RecipeError when this machine has none such."""
     if isinstance(devices, bool) or not isinstance(devices, int) or devices < 1:
         raise RecipeError(f"devices = {devices!r}: must be a whole number of 1 or more")
     strategy = "auto" if devices == 1 else "ddp_spawn"

@@ -35,8 +35,8 @@ from .scores import EpochScores
 # Samples per batch where no gradient is needed; larger batches gain nothing on CPU and cost memory.
 EVAL_BATCH = 256
 
-# Torch refuses a rate that float32 cannot hold (3.4e38).
-LARGEST_LR = 3e38
+# Torch refuses a step that float32 cannot hold (3.4e38); Adam's first is lr / (1 - beta1).
+LARGEST_STEP = 3e38
 
 Row = dict[str, Any]
 
@@ -189,6 +189,12 @@ class Loop:
             )
         if self.val is not None:
             row |= self._validate(self.val)
+            if not math.isfinite(row["val_loss"]):
+                raise TrainingError(
+                    *self._diverged(
+                        epoch, self.steps_per_epoch, f"the validation loss became {row['val_loss']}"
+                    )
+                )
         row["seconds"] = round(time.monotonic() - start, 3)
         self.progress.epoch = epoch
         self.progress.seconds += row["seconds"]
@@ -233,10 +239,12 @@ class Loop:
         )
         order = np.random.default_rng(epoch_seed(seed, epoch)).permutation(len(self.train))
         scores = EpochScores(self.plan.outputs, self.fabric.device)
+        optimizer = self.plan.optimizer
+        largest = LARGEST_STEP * (1 if optimizer.name == "sgd" else 1 - optimizer.betas[0])
         self.net.train()
         for step, whole in enumerate(batches(order, self.plan.train.batch_size)):
             lr = self._set_lr((epoch - 1) * self.steps_per_epoch + step)
-            if not lr < LARGEST_LR:
+            if not lr < largest:
                 raise TrainingError(*self._diverged(epoch, step + 1, f"the learning rate became {lr:g}"))
             batch = self.train.batch(whole, self.fabric.global_rank, self.fabric.world_size)
             value = self._update(batch, generator, scores)

@@ -23,7 +23,7 @@ from ..transforms import Preprocess
 from ..transforms.augment import Augment
 from .batches import Source
 from .checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
-from .launch import launch
+from .launch import launch, open_fabric
 from .loop import EVAL_BATCH, Listener, Plan, epoch_seed
 from .weighting import balanced
 
@@ -137,6 +137,22 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         self.n_iter_, self.seconds_ = outcome.progress.epoch, outcome.progress.seconds
         self.finished_, self.reason_ = outcome.finished, outcome.reason
         return self
+
+    def check(self, faces: FaceSet, val: FaceSet | None = None) -> None:
+        """Raise what `fit` would raise of settings, data and devices before its first step; nothing is kept.
+
+        Raises:
+            DataError, RecipeError: As `fit`.
+        """
+        twin = type(self)(**self.get_params(deep=False))
+        _check_trainable(faces)
+        twin.outputs_ = faces.outputs
+        plan = twin._plan(val is not None, None)
+        twin._make_net()
+        balanced(faces, twin.balance or Balance(), plan.train.seed)
+        if val is not None:
+            twin._held_out(val)
+        open_fabric(twin.accelerator, twin.devices, plan.train.precision)
 
     def _as_faces(self, X: FaceSet | Array, y: Any) -> FaceSet:
         if isinstance(X, FaceSet):
