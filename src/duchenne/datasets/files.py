@@ -17,6 +17,7 @@ from .faceset import Images
 
 Array = npt.NDArray[Any]
 
+_SKIP = "let data set 'folder' leave broken images out, by its option skip_broken = true"
 MIN_SIDE = 8  # pixels; below it there is no face to see
 CACHE_LIMIT = 1 << 30  # bytes; sets that are larger when decoded are decoded image by image, on each use
 _NAMED = 5  # broken files named in one message
@@ -156,12 +157,12 @@ def _refuse(broken: list[DataError], total: int, skip_broken: bool, none_left: b
         return
     if len(broken) == 1 and total > 1:
         todo = f"{broken[0].todo}; or " if broken[0].todo else "mend or remove it, or "
-        raise DataError(broken[0].what, todo + "leave broken images out with the option skip_broken=true")
+        raise DataError(broken[0].what, todo + _SKIP)
     listed = "".join(f"\n    {error.what}" for error in broken[:_NAMED])
     more = f"\n    and {len(broken) - _NAMED:,} more" if len(broken) > _NAMED else ""
     raise DataError(
         f"{len(broken):,} of {total:,} images are broken:{listed}{more}",
-        "mend or remove them, or leave them out with the option skip_broken=true",
+        f"mend or remove them, or {_SKIP}",
     )
 
 
