@@ -99,6 +99,13 @@ def test_importing_the_package_imports_nothing() -> None:
         (["reproduce", "friv-modle1"], 2, "did you mean 'friv-model1'?"),
         (["data", "inspect", "syntetic"], 1, "did you mean 'synthetic'?"),
         (["data", "inspect", "synthetic", "--option", "n"], 2, "is not KEY=VALUE"),
+        (["data", "inspect", "synthetic", "--option", "m=1"], 2, "no such option: 'm'"),
+        (
+            ["data", "inspect", "synthetic", "--option", "n=1", "--option", "n.x=1"],
+            2,
+            "'n' is a value already",
+        ),
+        (["reproduce", "--page"], 1, "there is no folder results"),
         (["data", "audit", "synthetic", "--option", "n=70", "--near", "dhsah"], 1, "did you mean 'dhash'?"),
         (["evaluate", "nope", "--data", "nowhere"], 2, "neither a data set nor a folder"),
         (["train"], 2, "Missing argument"),

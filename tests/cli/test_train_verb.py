@@ -120,6 +120,13 @@ def test_a_full_disk_is_said_and_what_was_trained_stays(
     assert Run.open(tmp_path / "tiny").state.status == "finished"
 
 
+def test_the_end_is_said_in_words(call: Callable[..., Any], tmp_path: Path, tiny: tuple[str, ...]) -> None:
+    answer = call("train", "demo", *tiny, "--runs", tmp_path)
+    best = Run.open(tmp_path / "tiny").state.best
+    end = f"best epoch {best['epoch']} ({best['monitor']} {best['value']:.4f})\n"
+    assert answer.err.endswith(end)
+
+
 def test_a_time_limit_leaves_a_stopped_run_that_resume_finishes(
     call: Callable[..., Any], tmp_path: Path, tiny: tuple[str, ...]
 ) -> None:

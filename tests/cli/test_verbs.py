@@ -155,6 +155,17 @@ def test_data_export_is_read_back(call: Call, tmp_path: Path) -> None:
     assert said.code == 0
     facts = call("data", "inspect", "folder", "--option", f"path={out}", "--json").json()
     assert facts["n"] == 28
+    before = {p: p.read_bytes() for p in out.iterdir()}
+    again = call("data", "export", "synthetic", "--option", "n=14", "--option", "seed=3", "--out", out)
+    assert again.code == 1
+    assert "is not empty" in again.err
+    assert {p: p.read_bytes() for p in out.iterdir()} == before
+
+
+def test_options_of_a_loader_may_be_nested(call: Call) -> None:
+    options = ("--option", "n=140", "--option", "split.train=0.5", "--option", "split.test=0.5")
+    facts = call("data", "inspect", "synthetic", *options, "--json").json()
+    assert facts["splits"] == {"train": 70, "val": 0, "test": 70}
 
 
 # -- predict ------------------------------------------------------------------------------------------

@@ -43,8 +43,11 @@ def reproduce_command(
     Example: duchenne reproduce friv-model1 --data ~/fer --time-limit 60
     """
     if page:
+        from ..errors import RunError
         from ..reports.results_page import write_results_page
 
+        if not results.is_dir():
+            raise RunError(f"there is no folder {results}, so the page would be empty", "--results names it")
         write_results_page(results, page_file)
         typer.echo(str(page_file))
         return

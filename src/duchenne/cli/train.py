@@ -15,7 +15,8 @@ def train_command(
     runs: RunsDir = RUNS,
     sets: Overrides = None,
     name: Annotated[
-        str | None, typer.Option(help="Folder name of the run; default: the recipe's id.")
+        str | None,
+        typer.Option(help="Folder name of the run; default: the recipe's id, with --set and a code."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run of that name.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Throw the run of that name away first.")] = False,
@@ -58,8 +59,9 @@ def train_command(
     if as_json:
         print_json({"run": str(run.path), **vars(state)})
         return
-    typer.echo(
-        f"{run.path}: {state.status} ({state.reason}), {state.epochs_done} epochs, best {state.best}",
-        err=True,
-    )
+    best = f"best epoch {state.best['epoch']}" if state.best else "no epoch done"
+    if state.best.get("monitor"):
+        best += f" ({state.best['monitor']} {state.best['value']:.4f})"
+    done = f"{state.epochs_done} of {state.epochs_planned} epochs"
+    typer.echo(f"{run.path}: {state.status} ({state.reason}), {done}, {best}", err=True)
     typer.echo(str(run.path))

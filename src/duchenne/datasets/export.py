@@ -19,17 +19,19 @@ def export_faces(faces: FaceSet, folder: Path, progress: Callable[[int, int], No
 
     Args:
         faces: What to write; votes are written as their largest class.
-        folder: Made if it is missing; files of the same names are replaced.
+        folder: Made if it is missing; empty otherwise.
         progress: Told (written, all).
 
     Returns:
         The manifest's path.
 
     Raises:
-        DataError: The folder cannot be written.
+        DataError: The folder holds something already, or cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise DataError(f"{folder} is not empty, and its files would be replaced", "name another folder")
         columns = _columns(faces)
         with (folder / MANIFEST).open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)

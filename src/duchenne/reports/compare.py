@@ -75,7 +75,9 @@ def _evaluated(run: Run, part: str) -> Evaluated:
     found = next((e for e in evaluations(run) if e.name == part), None)
     if found is None or not run.predictions_path(part).is_file():
         raise RunError(
-            f"run {run.path.name} has no '{part}' predictions", f"duchenne evaluate {run.path.name}"
+            f"run {run.path.name} has no '{part}' predictions",
+            f"evaluated are: {', '.join(e.name for e in evaluations(run)) or 'none'}; "
+            f"`duchenne evaluate {run.path.name}` adds more",
         )
     return found
 
