@@ -67,6 +67,30 @@ def test_evaluate_on_a_folder_says_what_does_not_match(call: Call, runs: Path, t
     assert call("report", "tiny", "--runs", runs).code == 0
 
 
+def test_evaluate_on_a_folder_without_splits_says_so(call: Call, runs: Path, tmp_path: Path) -> None:
+    drawn = load_dataset("synthetic", n=70, seed=6)
+    for i in range(len(drawn)):
+        target = tmp_path / "flat" / drawn.output("emotion").labels[drawn.hard("emotion")[i]]
+        target.mkdir(parents=True, exist_ok=True)
+        (target / f"{i}.png").write_bytes(cv2.imencode(".png", drawn.image(i))[1].tobytes())
+    arguments = (
+        "evaluate",
+        "tiny",
+        "--runs",
+        runs,
+        "--data",
+        "folder",
+        "--option",
+        f"path={tmp_path / 'flat'}",
+    )
+    said = call(*arguments)
+    assert "folder-test: No split is given: cut 70/15/15" in said.err
+    assert "(n = 70)" not in said.out
+    said = call(*arguments, "--option", "split.test=1.0")
+    assert "No split is given" not in said.err
+    assert "(n = 70)" in said.out
+
+
 def test_evaluate_on_another_synthetic_set(call: Call, runs: Path) -> None:
     said = call(
         "evaluate", "tiny", "--runs", runs, "--data", "synthetic", "--option", "n=140", "--option", "seed=9"

@@ -310,3 +310,17 @@ def test_a_file_name_that_is_not_text(write_tree: Write) -> None:
     os.rename(os.fsencode(next((root / "sad").iterdir())), os.fsencode(root / "sad") + b"/\xff.png")
     with pytest.raises(DataError, match="is not UTF-8"):
         load_folder(root)
+
+
+def test_a_class_that_training_lacks_is_noted(write_tree: Write) -> None:
+    root = write_tree(splits=("train", "val"), classes=TWO)
+    _save(root / "val" / "zeal" / "0.png")
+    assert any("No image in train is of 'emotion': zeal." in note for note in load_folder(root).notes)
+
+
+def test_all_images_may_be_for_testing(write_tree: Write) -> None:
+    root = write_tree(classes=TWO)
+    faces = load_folder(root, split={"test": 1.0})
+    assert set(faces.split.tolist()) == {"test"}
+    with pytest.raises(DataError, match="leave some rows to train"):
+        load_folder(root, split={"val": 0.5, "test": 0.5})

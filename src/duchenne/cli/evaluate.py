@@ -103,11 +103,15 @@ def loader_options(pairs: list[str]) -> dict[str, Any]:
 
 
 def warnings(done: Sequence[Evaluated]) -> list[str]:
-    """What a reader of the figures must know beside them: other data, unmatched labels, faces left out."""
+    """What a reader must know beside the figures: other data, a part cut here, what did not match."""
+    from ..datasets import SPLITS
+
     lines = []
     if any(e.metrics["data_changed"] for e in done):
         lines.append("the run's own data changed since it was trained: these figures are of other data")
     for e in done:
+        if e.name not in SPLITS:  # of another set, of which the reader may want all
+            lines += [f"{e.name}: {n}" for n in e.metrics["notes"] if n.startswith("No split is given")]
         for output, sides in e.metrics["matching"].items():
             if output == "left_out":
                 continue

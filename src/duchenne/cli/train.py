@@ -59,6 +59,8 @@ def train_command(
     if as_json:
         print_json({"run": str(run.path), **vars(state)})
         return
+    for note in run.info("data").get("notes", []):
+        typer.echo(f"note: {note}", err=True)
     best = f"best epoch {state.best['epoch']}" if state.best else "no epoch done"
     if state.best.get("monitor"):
         best += f" ({state.best['monitor']} {state.best['value']:.4f})"

@@ -244,9 +244,16 @@ def _with_split(faces: FaceSet, split: Mapping[str, str | float] | None, seed: i
     elif split is None:
         split = SHARES
         how = "disjoint by subject" if faces.subject is not None else "stratified by class"
-        notes = (*notes, f"No split is given: cut 70/15/15, seed {seed}, {how}.")
+        notes = (
+            *notes,
+            f"No split is given: cut 70/15/15, seed {seed}, {how}; to test on all: split.test = 1.0.",
+        )
     first = faces.outputs[0]
     strata = faces.hard(first.name) if first.kind == "single" else np.zeros(len(faces), dtype=np.int64)
     keep = np.ones(len(faces), dtype=bool)
     names = assign_split(faces.part, strata, keep, split, seed, faces.subject)
+    if first.kind == "single" and (names == "train").any():
+        learnt = {first.labels[c] for c in np.unique(strata[(names == "train") & (strata >= 0)])}
+        if unseen := [label for label in first.labels if label not in learnt]:
+            notes = (*notes, f"No image in train is of '{first.name}': {', '.join(unseen)}.")
     return replace(faces, split=names, notes=notes)

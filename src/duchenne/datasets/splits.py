@@ -127,7 +127,10 @@ def assign_split(
                 "shares are cut from split 'train', which must name a part", "or give only shares"
             )
         total = sum(shares.values())
-        if min(shares.values()) <= 0 or total > 1 + 1e-6 or (total > 1 - 1e-6 and "train" not in shares):
+        untrained = (
+            total > 1 - 1e-6 and "train" not in shares and split != {"test": 1}
+        )  # that is to test on all
+        if min(shares.values()) <= 0 or total > 1 + 1e-6 or untrained:
             raise DataError(f"shares {shares} must be above 0, and leave some rows to train")
         rows = np.flatnonzero(keep & ((result == "train") | whole))
         rest = 1.0 - total

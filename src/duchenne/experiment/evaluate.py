@@ -79,7 +79,10 @@ def evaluate(
     for split in wanted:
         part = faces.where(split)
         if len(part) == 0:
-            raise DataError(f"{faces.name} has no '{split}' part", f"its parts: {faces.describe()['splits']}")
+            held = ", ".join(f"{k} {v}" for k, v in faces.describe()["splits"].items())
+            raise DataError(
+                f"{faces.name} has no '{split}' part", f"it has: {held}; --split names what to evaluate"
+            )
         evaluated = _evaluate_part(run, artifact, part, split, f"{prefix}{split}", views, own, progress)
         metrics = evaluated.metrics | {"data_changed": changed}
         run.save_metrics(evaluated.name, metrics)
