@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_type_hints
 
 from ..errors import DataError, RecipeError, did_you_mean
 from .faceset import SPLITS, FaceSet
@@ -82,6 +81,8 @@ def _check_options(name: str, loader: Loader, options: Mapping[str, Any], also: 
     """Check names and kinds of a loader's options by its signature; ranges are the loader's own."""
     if not options:
         return
+    from pydantic import TypeAdapter, ValidationError
+
     parameters = inspect.signature(loader).parameters.values()
     known = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} - {"name"}
     hints = get_type_hints(loader)
@@ -92,25 +93,8 @@ def _check_options(name: str, loader: Loader, options: Mapping[str, Any], also: 
             )
         if type(value).__module__ != "builtins":
             continue  # a NumPy number and the like, from Python: the loader's business
-        if not _fits(value, hints[key]):
-            kind = getattr(hints[key], "__name__", "") if isinstance(hints[key], type) else str(hints[key])
-            for word in ("collections.abc.", "pathlib.", "typing."):
-                kind = kind.replace(word, "")
-            raise RecipeError(f"data set '{name}', option {key} = {repr(value)[:60]}: it must be {kind}")
-
-
-def _fits(value: Any, hint: Any) -> bool:
-    """Whether a plain value is of the kind that a loader's signature names."""
-    origin, inner = get_origin(hint), get_args(hint)
-    if origin is Literal:
-        return value in inner
-    if origin in (Union, UnionType):
-        return any(_fits(value, one) for one in inner)
-    if origin is Mapping:
-        return isinstance(value, Mapping) and all(_fits(v, inner[1]) for v in value.values())
-    if origin is Sequence:
-        return isinstance(value, list | tuple) and all(_fits(v, inner[0]) for v in value)
-    if isinstance(value, bool):
-        return hint is bool
-    kinds: dict[Any, tuple[type, ...]] = {float: (int, float), Path: (str, Path)}
-    return isinstance(value, kinds.get(hint, hint))
+        try:
+            TypeAdapter(hints[key]).validate_python(value)
+        except ValidationError as error:
+            shown, why = repr(value)[:60], error.errors()[0]["msg"]
+            raise RecipeError(f"data set '{name}', option {key} = {shown}: {why}") from None
