@@ -188,6 +188,13 @@ def test_an_empty_split_is_refused(trained: Run, tmp_path: Path, face_folder: Ca
         evaluate(trained, other="folder", other_options={"path": str(root), "split": {"train": "train"}})
 
 
+def test_without_a_test_part_what_is_there_is_evaluated(tmp_path: Path, tiny: Make) -> None:
+    run = train(tiny("data.options.split={train=0.8,val=0.2,test=0.0}"), runs=tmp_path)
+    assert [e.name for e in evaluate(run)] == ["val"]
+    with pytest.raises(DataError, match="has no 'test' part"):
+        evaluate(run, splits=["test"])
+
+
 def test_faces_that_stand_in_training_are_found_on_other_data(trained: Run) -> None:
     options = {"n": 240, "difficulty": "easy"}  # the run's own faces, all called test
     (done,) = evaluate(trained, other="synthetic", other_options=options | {"split": {"test": 1.0}})

@@ -324,3 +324,10 @@ def test_the_table_of_learners(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(LEARNERS, "own", ("duchenne.learners.nowhere", "Own"))
     with pytest.raises(ModuleNotFoundError):  # a slip of ours is no missing extra
         learner_class("own")
+
+
+def test_half_precision_of_gpus_is_not_silently_another_on_cpu(
+    make_learner: Learner, make_faces: Faces
+) -> None:
+    with pytest.raises(RecipeError, match="'16-mixed' needs a GPU"):
+        make_learner(train=Train(epochs=1, precision="16-mixed")).fit(make_faces())

@@ -69,7 +69,9 @@ def evaluate(
     own: FaceSet | None
     if not other:
         own = faces = build_faces(recipe, data)
-        wanted, prefix = tuple(splits) or recipe.evaluate.splits, ""
+        # The recipe's own wish takes what is there; a split that was asked for by name must be.
+        held = tuple(part for part in recipe.evaluate.splits if (own.split == part).any())
+        wanted, prefix = tuple(splits) or held or recipe.evaluate.splits, ""
     else:
         faces = load(other, data, **dict(other_options or {}))
         own = _own_faces(run, data)
@@ -79,9 +81,9 @@ def evaluate(
     for split in wanted:
         part = faces.where(split)
         if len(part) == 0:
-            held = ", ".join(f"{k} {v}" for k, v in faces.describe()["splits"].items())
+            shown = ", ".join(f"{k} {v}" for k, v in faces.describe()["splits"].items())
             raise DataError(
-                f"{faces.name} has no '{split}' part", f"it has: {held}; --split names what to evaluate"
+                f"{faces.name} has no '{split}' part", f"it has: {shown}; --split names what to evaluate"
             )
         evaluated = _evaluate_part(run, artifact, part, split, f"{prefix}{split}", views, own, progress)
         metrics = evaluated.metrics | {"data_changed": changed}

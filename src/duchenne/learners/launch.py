@@ -60,6 +60,10 @@ def open_fabric(accelerator: str, devices: int, precision: Any) -> Fabric:
     """Fabric for these devices, not launched. Raises RecipeError when this machine has none such."""
     if isinstance(devices, bool) or not isinstance(devices, int) or devices < 1:
         raise RecipeError(f"devices = {devices!r}: must be a whole number of 1 or more")
+    gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+    if precision == "16-mixed" and (accelerator == "cpu" or (accelerator == "auto" and not gpu)):
+        # Fabric would take bfloat16 instead, and the record would name what was not done.
+        raise RecipeError("train.precision = '16-mixed' needs a GPU", "'bf16-mixed' works on a CPU")
     strategy = "auto" if devices == 1 else "ddp_spawn"
     try:
         return Fabric(accelerator=accelerator, devices=devices, strategy=strategy, precision=precision)
