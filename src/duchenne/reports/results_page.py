@@ -27,7 +27,9 @@ What each packaged recipe reached on its real data, beside what its source claim
   and its 95% bootstrap interval in brackets. The epoch is the one that validation chose, so validation
   figures lean to the bright side; the test part has no say in it.
 - Train figures are means over an epoch, taken while training (dropout on), where the training part was not
-  evaluated by itself."""
+  evaluated by itself.
+- Measured losses are of the stored probabilities, clipped at 1.2e-7 as in scikit-learn and Keras; those of
+  the last epoch are of logits, not clipped, and so a little higher where a net is sure and wrong."""
 
 
 def render_results_page(results: Sequence[ResultFile], recipes: Sequence[Recipe] | None = None) -> str:
