@@ -225,6 +225,14 @@ def test_result_holds_the_figures_of_the_runs(make_run: Any, tmp_path: Path) -> 
     assert load_result(write_result(found, tmp_path / "results")) == found
 
 
+def test_accuracy_without_images_of_the_training_part_stands_beside_the_usual_one(make_run: Any) -> None:
+    run = make_run()
+    found = result_from_runs([run])
+    clean = run.metrics()["test"]["outputs"]["emotion"]["without_in_train"]["accuracy"]
+    assert found.seeds[0].test["accuracy_without_training_images"] == clean
+    assert f"| test accuracy without training images |  | {100 * clean:.2f} % |" in render_results_page([found])
+
+
 def test_loss_of_one_output_is_its_log_loss(make_run: Any) -> None:
     run = make_run(au=False)
     loss = run.metrics()["test"]["outputs"]["emotion"]["log_loss"]

@@ -247,6 +247,8 @@ def main_output(run: Run) -> str:
 def flat_figures(e: Evaluated, main: str) -> Figures:
     """All figures of one evaluation under the names of [expect], per-class ones as "f1.happy".
 
+    "accuracy_without_training_images" is that of the faces whose image does not also stand in training.
+
     "loss" is the log loss, where there is one output only: of several, the loss is their weighted sum, which
     the history holds.
     """
@@ -254,6 +256,8 @@ def flat_figures(e: Evaluated, main: str) -> Figures:
     for o in e.outputs:
         prefix = "" if o.name == main else f"{o.name}."
         flat |= {prefix + k: v for k, v in o.figures.items()}
+        if o.clean_n and "accuracy" in o.clean:
+            flat[f"{prefix}accuracy_without_training_images"] = o.clean["accuracy"]
         for row in o.rows:
             for kind in ("precision", "recall", "f1"):
                 flat[f"{prefix}{kind}.{row.label}"] = getattr(row, kind)

@@ -15,7 +15,10 @@ from .resultfile import Confusion, ResultFile, SeedResult, load_results
 HEADER = "<!-- Generated from results/*.json. Do not edit: run `duchenne reproduce --page`. -->"
 
 # Shown for validation and test even where the source claims nothing about them.
-_ALWAYS = ("accuracy", "balanced_accuracy", "binary_accuracy", "macro_f1", "weighted_f1", "loss")
+_ALWAYS = (
+    "accuracy", "accuracy_without_training_images", "balanced_accuracy", "binary_accuracy", "macro_f1",
+    "weighted_f1", "loss",
+)  # fmt: skip
 
 _INTRO = """# Results
 
