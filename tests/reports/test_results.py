@@ -230,7 +230,8 @@ def test_accuracy_without_images_of_the_training_part_stands_beside_the_usual_on
     found = result_from_runs([run])
     clean = run.metrics()["test"]["outputs"]["emotion"]["without_in_train"]["accuracy"]
     assert found.seeds[0].test["accuracy_without_training_images"] == clean
-    assert f"| test accuracy without training images |  | {100 * clean:.2f} % |" in render_results_page([found])
+    line = f"| test accuracy without training images |  | {100 * clean:.2f} % |"
+    assert line in render_results_page([found])
 
 
 def test_loss_of_one_output_is_its_log_loss(make_run: Any) -> None:
