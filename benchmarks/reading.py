@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -104,7 +105,7 @@ def main() -> None:
             (f"reopen and sum all pixels, {string}", reopen_and_read, by_fromstring, 50),
         ]
         for name, ours, usual, wanted in rows:
-            compare(name, ours, lambda usual=usual: usual(path), options.pairs, wanted)  # type: ignore[misc]
+            compare(name, ours, partial(usual, path), options.pairs, wanted)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -183,8 +183,8 @@ def _open(entry: Path) -> dict[str, Array] | None:
             if path.stat().st_size != about["bytes"] or _checksum(path) != about["crc"]:
                 return None
             # An empty array cannot be mapped.
-            mode = "r" if about["size"] else None
-            arrays[name] = np.load(path, mmap_mode=mode, allow_pickle=False)  # type: ignore[arg-type]
+            mode: Literal["r"] | None = "r" if about["size"] else None
+            arrays[name] = np.load(path, mmap_mode=mode, allow_pickle=False)
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return arrays

@@ -272,8 +272,9 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
 
     def predict(self, X: FaceSet | Array) -> Any:
         """Labels ``(N,)`` (``multi``: ``(N, A)`` bool at 0.5), or a dict of them by output."""
-        if getattr(self, "_values", None) is not None:
-            return self._values[self.predict_proba(X).argmax(axis=1)]  # type: ignore[index]
+        values = getattr(self, "_values", None)
+        if values is not None:
+            return values[self.predict_proba(X).argmax(axis=1)]
         logits = self.logits(X)
         said = {
             o.name: np.array(o.labels)[logits[o.name].argmax(axis=1)]

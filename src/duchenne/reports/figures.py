@@ -211,8 +211,7 @@ def class_f1(labels: Sequence[str], f1: Sequence[float | None], support: Sequenc
     """
     figure = new_figure(6.6, 1.0 + 0.34 * max(3, len(labels)))
     axes = figure.subplots()
-    values = [0.0 if _undefined(v) else float(v) for v in f1]  # type: ignore[arg-type]
-    bars = axes.barh(range(len(labels)), values, 0.72, color=BLUE)
+    bars = axes.barh(range(len(labels)), [_length(v) for v in f1], 0.72, color=BLUE)
     axes.bar_label(bars, labels=[_number(v) for v in f1], padding=3, fontsize=8.5, color=INK)
     axes.set_yticks(
         range(len(labels)), [f"{literal(name)}  (n = {n:,})" for name, n in zip(labels, support, strict=True)]
@@ -243,8 +242,8 @@ def label_bars(
     """
     figure = new_figure(6.8, 1.4 + 0.32 * max(3, len(labels)))
     axes = figure.subplots()
-    values = [0.0 if _undefined(v) else float(v) for v in f1]  # type: ignore[arg-type]
-    axes.barh(range(len(labels)), values, 0.7, color=GREEN, label="F1 (written at the right)")
+    lengths = [_length(v) for v in f1]
+    axes.barh(range(len(labels)), lengths, 0.7, color=GREEN, label="F1 (written at the right)")
     # The values stand in a column of their own, where no bar or mark can cover them.
     for i, value in enumerate(f1):
         axes.text(1.02, i, _number(value), va="center", fontsize=8.5, color=INK, clip_on=False)
@@ -270,8 +269,9 @@ def label_bars(
     return figure
 
 
-def _undefined(value: float | None) -> bool:
-    return value is None or math.isnan(value)
+def _length(value: float | None) -> float:
+    """Of a bar: 0 where the value is undefined."""
+    return 0.0 if value is None or math.isnan(value) else float(value)
 
 
 def _number(value: float | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..errors import MissingExtraError
 
@@ -44,14 +44,14 @@ def new_figure(width: float, height: float) -> Figure:
     """
     try:
         from matplotlib.figure import Figure
+        from matplotlib.layout_engine import ConstrainedLayoutEngine
     except ImportError:
         raise MissingExtraError("matplotlib", "train") from None
-    figure = Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout="constrained")
-    figure.get_layout_engine().set(w_pad=0.08, h_pad=0.08)  # type: ignore[union-attr,call-arg]
-    return figure
+    layout = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)
+    return Figure(figsize=(width, height), dpi=DPI, facecolor="white", layout=layout)
 
 
-def plain(axes: Axes, *, grid: str = "y") -> None:
+def plain(axes: Axes, *, grid: Literal["x", "y", "both", ""] = "y") -> None:
     """Strip an axes of its box, give it a faint grid ("x", "y", "both" or "") and dark text."""
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
@@ -59,7 +59,7 @@ def plain(axes: Axes, *, grid: str = "y") -> None:
         axes.spines[side].set_color(GREY)
     axes.tick_params(colors=INK, labelsize=9)
     if grid:
-        axes.grid(axis=grid, color=PALE, linewidth=0.7)  # type: ignore[arg-type]
+        axes.grid(axis=grid, color=PALE, linewidth=0.7)
     axes.set_axisbelow(True)
 
 
