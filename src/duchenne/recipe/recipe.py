@@ -24,6 +24,7 @@ LEARNING_SECTIONS = (
     "augment",
     "balance",
     "learner",
+    "start",
     "optimizer",
     "schedule",
     "loss",
@@ -52,12 +53,14 @@ class Recipe(s.Section):
     augment: s.AugmentSection = s.AugmentSection()
     balance: s.Balance = s.Balance()
     learner: s.LearnerSection
+    start: s.Start = s.Start()
     optimizer: s.Optimizer = s.Optimizer()
     schedule: s.Schedule = s.Schedule()
     loss: s.Loss = s.Loss()
     stop: s.Stop = s.Stop()
     train: s.Train = s.Train()
     evaluate: s.Evaluate = s.Evaluate()
+    tune: s.Tune | None = None
     expect: s.Expect = s.Expect()
 
     def to_dict(self) -> dict[str, Any]:

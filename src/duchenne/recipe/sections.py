@@ -30,11 +30,14 @@ class Data(Section):
     Attributes:
         name: A name in `duchenne.datasets.DATASETS`.
         outputs: The outputs to learn, in order; empty: all that the set has.
+        without: Labels of the first single-label output that are left out, with their faces; for a net that is
+            to grow them later (`Start`).
         options: Passed to the data set's loader as they are (for example which part is test).
     """
 
     name: str
     outputs: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
     options: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -87,6 +90,24 @@ class LearnerSection(Section):
     name: str = "torch"
     model: str = ""
     args: dict[str, Any] = Field(default_factory=dict)
+
+
+class Start(Section):
+    """Begin from trained weights; labels are matched by name, those of new labels are initialised.
+
+    Attributes:
+        run: A run folder, by path, or by its name in the runs folder; "" begins from initial weights.
+        train: "all" weights, or the "head" alone (the last layer of each output; the body stays as it is).
+    """
+
+    run: str = ""
+    train: Literal["all", "head"] = "all"
+
+    @model_validator(mode="after")
+    def _head_needs_a_run(self) -> Start:
+        if self.train == "head" and not self.run:
+            raise ValueError("train = 'head' needs a trained body: name its run")
+        return self
 
 
 class Optimizer(Section):
@@ -193,10 +214,92 @@ class Evaluate(Section):
         splits: Which splits are evaluated.
         views: "single": the image as it is; "flip": mean probabilities of it and its mirror; "ten-crop": mean
             over four corners, the centre and their mirror images, each crop 7/8 of the side.
+        groups: Name -> labels of the first single-label output; gives the figure ``accuracy_among.NAME``, the
+            accuracy over the faces whose true class is among them.
     """
 
     splits: tuple[Literal["train", "val", "test"], ...] = ("val", "test")
     views: Literal["single", "flip", "ten-crop"] = "single"
+    groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+
+
+class Range(Section):
+    """A range that a search draws from; both ends belong to it.
+
+    Attributes:
+        log: Draw the logarithm evenly (learning rates, penalties); low must then be above 0.
+        step: Distance between values; with `integer` 1 by default.
+        integer: Whole numbers only.
+    """
+
+    low: Annotated[float, Field(allow_inf_nan=False)]
+    high: Annotated[float, Field(allow_inf_nan=False)]
+    log: bool = False
+    step: Positive | None = None
+    integer: bool = False
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Range:
+        if self.low > self.high:
+            raise ValueError(f"low = {self.low:g} is above high = {self.high:g}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"a log range cannot begin at {self.low:g}: low must be above 0")
+        if self.log and self.step is not None:
+            raise ValueError("a log range has no step")
+        if self.integer and not (self.low.is_integer() and self.high.is_integer()):
+            raise ValueError("integer = true needs whole numbers as low and high")
+        return self
+
+
+class Tune(Section):
+    """A search over the recipe's own fields; it sees validation only (`Stop.monitor` says which figure).
+
+    Attributes:
+        method: "grid": every combination (ranges need a step); "random"; "tpe" (tree-structured Parzen
+            estimator); "coarse_to_fine": `trials` random ones of `coarse_epochs`, then `fine_trials` of
+            `fine_epochs` within the ranges that the best `keep` span (wright2019, section 5.1);
+            "one_at_a_time": one field after the other in the order of `space`, the others at the best so far
+            (kontogouris2018, section 5).
+        trials: How many trials (the coarse ones); "grid" and "one_at_a_time" ignore it.
+        pruner: "none", "halving" (successive halving) or "hyperband": bad trials end early.
+        seed: Of the draws.
+        space: Dotted recipe field -> list of values, or `Range`.
+    """
+
+    method: Literal["grid", "random", "tpe", "coarse_to_fine", "one_at_a_time"] = "random"
+    trials: Count = 20
+    pruner: Literal["none", "halving", "hyperband"] = "none"
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    coarse_epochs: Count = 2
+    fine_trials: Count = 10
+    fine_epochs: Count = 10
+    keep: Annotated[int, Field(ge=2)] = 5
+    space: dict[str, tuple[Any, ...] | Range]
+
+    @model_validator(mode="after")
+    def _is_searchable(self) -> Tune:
+        if not self.space:
+            raise ValueError("space is empty: name at least one field")
+        for field, values in self.space.items():
+            if isinstance(values, tuple) and not values:
+                raise ValueError(f"space.{field}: the list of values is empty")
+            endless = isinstance(values, Range) and values.step is None and not values.integer
+            if endless and self.method in ("grid", "one_at_a_time"):
+                raise ValueError(f"space.{field}: method '{self.method}' needs a list of values or a step")
+        return self
+
+
+class ClaimedTrial(Section):
+    """What the source claims of one setting of a search.
+
+    Attributes:
+        set: Dotted recipe field -> value.
+        train, val: Figure name -> claimed value; "min_loss" is the smallest training loss.
+    """
+
+    set: dict[str, Any]
+    train: dict[str, float] = Field(default_factory=dict)
+    val: dict[str, float] = Field(default_factory=dict)
 
 
 class Expect(Section):
@@ -204,10 +307,17 @@ class Expect(Section):
 
     Attributes:
         train, val, test: Figure name -> claimed value ("accuracy", "loss", "macro_f1", "f1.happy", ...).
+        confusion: The claimed confusion matrix of the test part: rows are true classes, columns answers, in the
+            order of the output's labels.
+        trials: For a search: what is claimed of each setting.
         notes: What the source leaves open or gets wrong, and what was chosen here.
+        differences: Why the measured figures are others than the claimed ones, where they are by over 2 points.
     """
 
     train: dict[str, float] = Field(default_factory=dict)
     val: dict[str, float] = Field(default_factory=dict)
     test: dict[str, float] = Field(default_factory=dict)
+    confusion: tuple[tuple[int, ...], ...] = ()
+    trials: tuple[ClaimedTrial, ...] = ()
     notes: tuple[str, ...] = ()
+    differences: tuple[str, ...] = ()
