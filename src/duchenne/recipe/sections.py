@@ -30,8 +30,8 @@ class Data(Section):
     Attributes:
         name: A name in `duchenne.datasets.DATASETS`.
         outputs: The outputs to learn, in order; empty: all that the set has.
-        without: Labels of the first single-label output that are left out, with their faces; for a net that is
-            to grow them later (`Start`).
+        without: Labels of the first single-label output that are left out, with their faces; for a net that
+            is to grow them later (`Start`).
         options: Passed to the data set's loader as they are (for example which part is test).
     """
 
@@ -307,11 +307,11 @@ class Expect(Section):
 
     Attributes:
         train, val, test: Figure name -> claimed value ("accuracy", "loss", "macro_f1", "f1.happy", ...).
-        confusion: The claimed confusion matrix of the test part: rows are true classes, columns answers, in the
-            order of the output's labels.
+        confusion: The claimed confusion matrix of the test part: rows are true classes, columns answers, in
+            the order of the output's labels.
         trials: For a search: what is claimed of each setting.
         notes: What the source leaves open or gets wrong, and what was chosen here.
-        differences: Why the measured figures are others than the claimed ones, where they are by over 2 points.
+        differences: Why measured and claimed figures differ, where they do by over 2 points.
     """
 
     train: dict[str, float] = Field(default_factory=dict)
