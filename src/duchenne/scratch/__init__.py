@@ -1,0 +1,10 @@
+"""A fully connected network from scratch: NumPy and SciPy's BLAS, nothing else (`docs/engine.md`).
+
+Read in this order: `layers`, `losses`, `init`, `net`, `optim`, `scores`, `epoch`, `solver`.
+"""
+
+from .net import Head, Net
+from .optim import SGD, Adam, inverse_time, per_epoch
+from .solver import Examples, Solver
+
+__all__ = ["SGD", "Adam", "Examples", "Head", "Net", "Solver", "inverse_time", "per_epoch"]

@@ -1,0 +1,132 @@
+"""Targets made ready for training, and the figures of one epoch over batches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .losses import sigmoid_cross_entropy, softmax_cross_entropy
+from .net import Head
+from .scores import multi_figures, single_figures
+
+if TYPE_CHECKING:
+    from .solver import Examples
+
+Array = npt.NDArray[Any]
+
+
+class Targets:
+    """All heads' targets of a set of samples, checked against the heads.
+
+    Attributes:
+        values: Head name -> targets, with codes of samples without annotation set to 0.
+        masks: Head name -> ``(N,)`` (single) or ``(N, K)`` (multi).
+        annotated: Head name -> ``(N,)`` bool, whether a sample has any annotation.
+        scale: Head name -> ``(N,)`` each sample's share in the loss before the division by the batch's number
+            of annotated samples: weight over the mean weight, so that the scale of the weights does not
+            matter.
+
+    Raises:
+        ValueError: A target is missing, or its shape or codes do not fit the head.
+    """
+
+    def __init__(self, examples: Examples, heads: Sequence[Head]) -> None:
+        self.heads, n = tuple(heads), len(examples)
+        if n == 0:
+            raise ValueError("examples: there are none")
+        self.values: dict[str, Array] = {}
+        self.masks: dict[str, Array] = {}
+        self.annotated: dict[str, Array] = {}
+        self.scale: dict[str, Array] = {}
+        weight = np.asarray(examples.weight)
+        if weight.shape != (n,):
+            raise ValueError(f"weight: shape {weight.shape}, expected {(n,)}")
+        for head in heads:
+            if head.name not in examples.targets:
+                raise ValueError(f"targets: {head.name!r} is missing")
+            values = np.asarray(examples.targets[head.name])
+            given = examples.masks.get(head.name)
+            mask = (
+                np.ones(n if head.kind == "single" else (n, head.size), np.float32)
+                if given is None
+                else given
+            )
+            has = mask > 0 if mask.ndim == 1 else mask.any(axis=1)
+            codes = head.kind == "single" and values.ndim == 1
+            if values.shape != ((n,) if codes else (n, head.size)):
+                raise ValueError(f"targets: {head.name!r} has shape {values.shape} for size {head.size}")
+            if codes:
+                if has.any() and not (values[has].min() >= 0 and values[has].max() < head.size):
+                    raise ValueError(f"targets: {head.name!r} has codes outside 0 to {head.size - 1}")
+                values = np.where(has, values, 0)
+            self.values[head.name], self.masks[head.name], self.annotated[head.name] = values, mask, has
+            mean = float(weight[has].mean(dtype=np.float64)) if has.any() else 1.0
+            self.scale[head.name] = (weight * has / (mean or 1.0)).astype(np.float32)
+
+
+class EpochFigures:
+    """Losses and predictions of one epoch, batch after batch, in the order of that epoch.
+
+    Attributes:
+        losses: ``(N,)`` float32, each sample's weighted sum over the heads, in the epoch's order.
+    """
+
+    def __init__(self, targets: Targets, order: Array, head_weights: Mapping[str, float]) -> None:
+        self.heads, self.head_weights, n = targets.heads, head_weights, len(order)
+        # Put into the epoch's order once, so that a batch is a slice.
+        self.values = {k: v[order] for k, v in targets.values.items()}
+        self.masks = {k: v[order] for k, v in targets.masks.items()}
+        self.annotated = {k: v[order] for k, v in targets.annotated.items()}
+        self.scale = {k: v[order] for k, v in targets.scale.items()}
+        self.losses = np.zeros(n, np.float32)
+        self.sums = {h.name: 0.0 for h in self.heads}
+        self.said: dict[str, Array] = {
+            h.name: np.zeros(n, np.int64) if h.kind == "single" else np.zeros((n, h.size), bool)
+            for h in self.heads
+        }
+
+    def add(self, at: slice, logits: Array, smoothing: float = 0.0) -> tuple[float, Array]:
+        """Count a batch; return its mean loss and the derivative of that by the logits."""
+        d_logits = np.empty_like(logits)
+        loss, column = 0.0, 0
+        for head in self.heads:
+            name, columns = head.name, slice(column, column + head.size)
+            column += head.size
+            z, t, has = logits[:, columns], self.values[name][at], self.annotated[name][at]
+            if head.kind == "single":
+                losses, d = softmax_cross_entropy(z, t, smoothing)
+                plain = losses if smoothing == 0 else softmax_cross_entropy(z, t)[0]
+                self.said[name][at] = z.argmax(axis=1)
+            else:
+                losses, d = sigmoid_cross_entropy(z, t, self.masks[name][at])
+                plain = losses
+                self.said[name][at] = z > 0
+            weight = self.head_weights[name]
+            scale = self.scale[name][at] * (weight / max(1, np.count_nonzero(has)))
+            d *= scale[:, None]
+            d_logits[:, columns] = d
+            loss += float(losses @ scale)
+            plain = plain * has
+            self.sums[name] += float(plain.sum(dtype=np.float64))
+            self.losses[at] += weight * plain
+        return loss, d_logits
+
+    def row(self, prefix: str) -> dict[str, float]:
+        """Figures of a history row."""
+        means = {k: s / max(1, np.count_nonzero(self.annotated[k])) for k, s in self.sums.items()}
+        row = {f"{prefix}_loss": sum(self.head_weights[k] * m for k, m in means.items())}
+        if len(means) > 1:
+            row |= {f"{prefix}_{k}_loss": m for k, m in means.items()}
+        for head in self.heads:
+            name, said, has = head.name, self.said[head.name], self.annotated[head.name]
+            if head.kind == "single":
+                t = self.values[name]
+                codes = t if t.ndim == 1 else t.argmax(axis=1)
+                figures = single_figures(said[has], codes[has], head.size)
+            else:
+                figures = multi_figures(said, self.values[name] >= 0.5, self.masks[name] > 0)
+            row |= {f"{prefix}_{name}_{k}": v for k, v in figures.items()}
+        return row
