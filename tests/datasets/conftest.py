@@ -75,3 +75,23 @@ def write_tree(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / name
 
     return write
+
+
+@pytest.fixture
+def write_cifar(tmp_path: Path) -> Callable[..., Path]:
+    """Write a small CIFAR-10 of six binary files with so many images each; labels 0..9 in turn."""
+
+    def write(each: int = 10) -> Path:
+        folder = tmp_path / "data" / "cifar10" / "cifar-10-batches-bin"
+        folder.mkdir(parents=True, exist_ok=True)
+        rng = np.random.default_rng(4)
+        names = [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]
+        for k, name in enumerate(names):
+            records = rng.integers(0, 256, (each, 3073)).astype(np.uint8)
+            records[:, 0] = (np.arange(each) + k * each) % 10
+            records.tofile(folder / name)
+        words = "airplane automobile bird cat deer dog frog horse ship truck"
+        (folder / "batches.meta.txt").write_text(words.replace(" ", "\n") + "\n\n")
+        return folder.parent.parent
+
+    return write

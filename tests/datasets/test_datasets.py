@@ -19,6 +19,7 @@ Load = Callable[[], FaceSet]
 
 # Each way in: data set, the fixture that writes its data, the fixture's arguments, the loader's options.
 CASES: dict[str, tuple[str, str | None, dict[str, Any], dict[str, Any]]] = {
+    "cifar10": ("cifar10", "write_cifar", {}, {}),
     "fer2013": ("fer2013", "write_fer", {}, {}),
     "fer2013 cut from Training": ("fer2013", "write_fer", {}, {"split": {"train": "Training", "val": 0.2}}),
     "fer2013 majority": ("fer2013", "write_fer", {"votes": True}, {"labels": "ferplus"}),
@@ -90,7 +91,7 @@ def test_unknown_names() -> None:
 
 
 def test_no_folder_says_what_is_expected(tmp_path: Path) -> None:
-    for name in ("fer2013", "folder"):
+    for name in ("cifar10", "fer2013", "folder"):
         with pytest.raises(DataError, match="none was named"):
             load(name)
         with pytest.raises(DataError, match=r"does not exist(.|\n)*\$?DATA|FOLDER"):
@@ -117,6 +118,7 @@ def test_import_is_light() -> None:
         ("synthetic", {"sizes": 48}, "no such option: 'sizes'\n  did you mean 'size'"),
         ("synthetic", {"n": "many"}, "option n = 'many'"),
         ("fer2013", {"split": "Training"}, "option split = 'Training'"),
+        ("cifar10", {"first": "all"}, "option first = 'all'"),
         ("folder", {"labels": "happy"}, "option labels = 'happy'"),
         ("folder", {"path": 5}, "option path = 5"),
         ("folder", {"pth": "x"}, "did you mean 'path'"),

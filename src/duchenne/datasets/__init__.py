@@ -15,6 +15,13 @@ __all__ = ["DATASETS", "SPLITS", "FaceSet", "load"]
 Loader = Callable[..., FaceSet]
 
 
+def _cifar10(root: Path | None, **options: Any) -> FaceSet:
+    from .cifar10 import LAYOUT, load_cifar10
+
+    _check_options("cifar10", load_cifar10, options)
+    return load_cifar10(_needed("cifar10", root, LAYOUT), **options)
+
+
 def _fer2013(root: Path | None, **options: Any) -> FaceSet:
     from .fer2013 import LAYOUT, load_fer2013
 
@@ -44,6 +51,7 @@ def _synthetic(root: Path | None, **options: Any) -> FaceSet:
 
 # Name -> function of the data folder and the loader's own options.
 DATASETS: dict[str, Loader] = {
+    "cifar10": _cifar10,
     "fer2013": _fer2013,
     "folder": _folder,
     "synthetic": _synthetic,
