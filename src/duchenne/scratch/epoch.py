@@ -54,7 +54,7 @@ class Targets:
                 if given is None
                 else given
             )
-            has = mask > 0 if mask.ndim == 1 else mask.any(axis=1)
+            has: Array = np.asarray(mask > 0 if mask.ndim == 1 else mask.any(axis=1))
             codes = head.kind == "single" and values.ndim == 1
             if values.shape != ((n,) if codes else (n, head.size)):
                 raise ValueError(f"targets: {head.name!r} has shape {values.shape} for size {head.size}")
@@ -105,7 +105,7 @@ class EpochFigures:
                 plain = losses
                 self.said[name][at] = z > 0
             weight = self.head_weights[name]
-            scale = self.scale[name][at] * (weight / max(1, np.count_nonzero(has)))
+            scale = self.scale[name][at] * (weight / max(1, int(np.count_nonzero(has))))
             d *= scale[:, None]
             d_logits[:, columns] = d
             loss += float(losses @ scale)
@@ -116,7 +116,7 @@ class EpochFigures:
 
     def row(self, prefix: str) -> dict[str, float]:
         """Figures of a history row."""
-        means = {k: s / max(1, np.count_nonzero(self.annotated[k])) for k, s in self.sums.items()}
+        means = {k: s / max(1, int(np.count_nonzero(self.annotated[k]))) for k, s in self.sums.items()}
         row = {f"{prefix}_loss": sum(self.head_weights[k] * m for k, m in means.items())}
         if len(means) > 1:
             row |= {f"{prefix}_{k}_loss": m for k, m in means.items()}

@@ -26,7 +26,7 @@ class Linear:
         dx[n, d] = sum_j dy[n, j] W[d, j]   that is  dx = dy W^T   (N, D)
 
     The gradients are *accumulated*: dW <- beta dW + x^T dy. BLAS does this inside the product, at no cost.
-    With beta = 0 the buffer holds the gradient, with beta = momentum it is the velocity of SGD (see `optim.SGD`).
+    With beta = 0 the buffer holds the gradient, with beta = momentum it is SGD's velocity.
 
     Args:
         weight, bias: Live parameters, C-contiguous.
@@ -133,7 +133,9 @@ class Dropout:
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...], dtype: Any = np.float32) -> Array:
         """m / (1 - p): 0 or 1 / (1 - p)."""
         keep = rng.random(shape, np.float32) >= self.p
-        return keep * np.asarray(1.0 / (1.0 - self.p), dtype)
+        mask: Array = keep.astype(dtype)
+        mask *= 1.0 / (1.0 - self.p)
+        return mask
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> Array:
         """Training mode when `rng` is given."""

@@ -19,7 +19,7 @@ def softmax(logits: Array) -> Array:
     Source: kontogouris2018 equation 6 (its log K = -D, minus the number of classes, does not prevent
     overflow); wright2019 section 3 (log C = -max(exp f) would itself overflow; the maximum of f is meant).
     """
-    e = np.exp(logits - logits.max(axis=1, keepdims=True))
+    e: Array = np.exp(logits - logits.max(axis=1, keepdims=True))
     e /= e.sum(axis=1, keepdims=True)
     return e
 

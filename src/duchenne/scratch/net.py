@@ -99,7 +99,7 @@ class Net:
         self.output_layer = f"linear{len(hidden)}"
 
     def parameters(self) -> dict[str, Array]:
-        """Live arrays: "linear0.weight" ``(D, B)``, "linear0.bias" ``(B,)``, ...; the output layer comes last."""
+        """Live arrays: "linear0.weight" ``(D, B)``, "linear0.bias" ``(B,)``, ...; the output layer is last."""
         return self.named(self.values)
 
     def named(self, flat: Array) -> dict[str, Array]:
@@ -125,11 +125,11 @@ class Net:
         load_into(self.parameters(), arrays)
 
     def logits(self, x: Array) -> Array:
-        """Test mode (no dropout): ``(N, ...)``, flattened to ``(N, in_features)``, to ``(N, sum of sizes)``."""
+        """Test mode (no dropout): ``(N, ...)``, flattened to ``(N, D)``, gives ``(N, sum of sizes)``."""
         return self.forward(x).copy()
 
     def forward(self, x: Array, rng: np.random.Generator | None = None) -> Array:
-        """Logits in a buffer that the next call overwrites; training mode when `rng` (for dropout) is given."""
+        """Logits in a buffer that the next call overwrites; training mode when `rng` is given."""
         x = np.ascontiguousarray(x, self.dtype).reshape(len(x), -1)
         if x.shape[1] != self.in_features:
             raise ValueError(f"x: {x.shape[1]} numbers a sample, the net takes {self.in_features}")
@@ -153,7 +153,7 @@ class Net:
 
 
 def load_into(own: Mapping[str, Array], given: Mapping[str, Array]) -> None:
-    """Copy arrays by name. Raises ValueError naming the array when names or shapes differ; then copies none."""
+    """Copy arrays by name. Raises ValueError naming the array that does not fit; then copies none."""
     for name in [*own, *given]:
         if name not in given:
             raise ValueError(f"{name}: missing, the net has it with shape {own[name].shape}")
@@ -172,7 +172,8 @@ def _check(
     """Raise ValueError for the first argument out of its range."""
 
     def count(value: Any) -> bool:
-        return isinstance(value, (int, np.integer)) and not isinstance(value, bool) and value >= 1
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        return bool(whole and value >= 1)
 
     wrong = {
         f"in_features: {in_features!r} is not a whole number of 1 or more": not count(in_features),

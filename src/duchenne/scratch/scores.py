@@ -27,7 +27,7 @@ def single_figures(predicted: Array, codes: Array, size: int) -> dict[str, float
 
 
 def multi_figures(predicted: Array, truth: Array, cells: Array) -> dict[str, float]:
-    """Share of right cells and macro F1 of ``(N, K)`` bool predictions, where `cells` (bool) are annotated."""
+    """Share of right cells and macro F1 of ``(N, K)`` bool predictions where `cells` are annotated."""
     hit = (predicted & truth & cells).sum(axis=0)
     right = float(((predicted == truth) & cells).sum() / max(1, cells.sum()))
     said, actual = (predicted & cells).sum(axis=0), (truth & cells).sum(axis=0)
