@@ -15,7 +15,7 @@ from duchenne.datasets.arrays import from_arrays
 from duchenne.datasets.faceset import FaceSet
 from duchenne.errors import DataError
 from duchenne.labels import Output
-from duchenne.learners import batches as module
+from duchenne.learners import pixels as module
 from duchenne.learners.batches import Source, batches, make_targets
 from duchenne.transforms import Preprocess
 

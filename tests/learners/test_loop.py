@@ -15,8 +15,8 @@ from sklearn.metrics import log_loss
 from duchenne.datasets.faceset import FaceSet
 from duchenne.errors import RecipeError, TrainingError
 from duchenne.learners.checkpoint import load_checkpoint
-from duchenne.learners.loop import epoch_seed
-from duchenne.learners.torch_learner import Storage, TorchLearner
+from duchenne.learners.contract import Storage, epoch_seed
+from duchenne.learners.torch_learner import TorchLearner
 from duchenne.models import make_model
 from duchenne.recipe import Balance, Loss, Optimizer, Schedule, Stop
 from duchenne.transforms.augment import Augment

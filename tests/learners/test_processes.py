@@ -20,7 +20,8 @@ from duchenne.datasets.arrays import from_arrays
 from duchenne.errors import DuchenneError, RunError
 from duchenne.labels import Output
 from duchenne.learners.checkpoint import load_checkpoint
-from duchenne.learners.torch_learner import Storage, TorchLearner
+from duchenne.learners.contract import Storage
+from duchenne.learners.torch_learner import TorchLearner
 from duchenne.recipe import Loss, Optimizer, Schedule, Stop, Train
 from duchenne.transforms import Preprocess
 

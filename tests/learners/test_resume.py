@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 from duchenne.datasets.faceset import FaceSet
 from duchenne.errors import RunError
 from duchenne.learners.checkpoint import load_checkpoint
-from duchenne.learners.torch_learner import Storage, TorchLearner
+from duchenne.learners.contract import Storage
+from duchenne.learners.torch_learner import TorchLearner
 from duchenne.recipe import Optimizer, Schedule, Stop
 from duchenne.transforms.augment import Augment
 

@@ -18,7 +18,7 @@ from .environment import environment, need
 from .run import Run, RunState
 
 if TYPE_CHECKING:
-    from ..learners.loop import Listener
+    from ..learners.contract import Listener
 
 
 def run_name(recipe: Recipe, overrides: Sequence[str]) -> str:
@@ -71,7 +71,7 @@ def train(
     learner = build_learner(recipe, accelerator, devices)
     # What the end needs is asked for at the start, not after hours.
     need("onnx", "onnxscript", *(["tensorboard"] if tensorboard else []))
-    from ..learners.torch_learner import Storage
+    from ..learners.contract import Storage
 
     faces = build_faces(recipe, data)
     parts = {s: faces.where(s) for s in ("train", "val")}
@@ -214,7 +214,7 @@ def _record_end(run: Run, learner: Any) -> None:
         epochs_done=learner.n_iter_,
         best=learner.best_,
         train_seconds=_seconds(learner.history_),
-        num_parameters=sum(p.numel() for p in learner.net_.parameters()),
+        num_parameters=learner.num_parameters_,
     )
 
 

@@ -11,13 +11,10 @@ import numpy.typing as npt
 import torch
 
 from ..datasets.faceset import FaceSet
-from ..errors import DataError
-from ..labels import Output
 from ..transforms import Preprocess
+from .contract import sample_weights, target_arrays
 from .losses import Target, annotated
-
-# Pixels are brought to the net's shape once, in RAM, when they fit into this many bytes; else batch by batch.
-SHAPED_LIMIT = 1 << 30
+from .pixels import ShapedPixels
 
 
 @dataclass(frozen=True)
@@ -42,24 +39,7 @@ class Batch:
 
 def make_targets(faces: FaceSet) -> dict[str, Target]:
     """Targets of all outputs as tensors. Raises DataError when values and labels do not fit."""
-    return {o.name: _target(faces, o) for o in faces.outputs}
-
-
-def _target(faces: FaceSet, output: Output) -> Target:
-    values = np.asarray(faces.targets[output.name])
-    if output.kind == "multi":
-        mask = faces.masks.get(output.name, np.ones(values.shape, dtype=bool))
-        clean = np.where(mask, values, 0).astype(np.float32)
-        return Target(torch.from_numpy(clean), torch.from_numpy(mask.astype(np.float32)))
-    if values.ndim == 1:
-        if len(values) and int(values.max()) >= output.num_classes:
-            raise DataError(f"{faces.name}: code {int(values.max())} of '{output.name}' has no label")
-        return Target(
-            torch.from_numpy(values.astype(np.int64)), torch.from_numpy((values >= 0).astype(np.float32))
-        )
-    total = values.sum(axis=1, keepdims=True)
-    share = (values / np.where(total > 0, total, 1)).astype(np.float32)
-    return Target(torch.from_numpy(share), torch.from_numpy((total[:, 0] > 0).astype(np.float32)))
+    return {o.name: Target(*map(torch.from_numpy, target_arrays(faces, o))) for o in faces.outputs}
 
 
 class Source:
@@ -83,23 +63,10 @@ class Source:
         self.faces = faces
         self.preprocess = preprocess
         self.targets = make_targets(faces) if labelled else {}
-        w = np.ones(len(faces), np.float32) if weight is None else np.asarray(weight, np.float32)
-        if faces.sample_weight is not None:
-            w = w * np.asarray(faces.sample_weight, np.float32)
-        if not np.isfinite(w).all() or (w < 0).any() or (len(w) and not w.any()):
-            raise DataError(f"{faces.name}: sample weights must be finite, 0 or more, and not all 0")
-        self.weight = torch.from_numpy(w)
+        self.weight = torch.from_numpy(sample_weights(faces, weight))
         self.annotated = {k: annotated(t) for k, t in self.targets.items()}
         self.mean_weight = {k: self._mean_weight(a) for k, a in self.annotated.items()}
-        height, width = preprocess.size
-        direct = isinstance(faces.images, np.ndarray) and faces.images.shape[1:3] == (height, width)
-        small = len(faces) * height * width * preprocess.channels <= SHAPED_LIMIT
-        self._shaped: npt.NDArray[np.uint8] | None = None
-        if small and not direct:
-            self._shaped = np.empty((len(faces), height, width, preprocess.channels), np.uint8)
-            for start in range(0, len(faces), 256):
-                rows = np.arange(start, min(start + 256, len(faces)))
-                self._shaped[rows] = preprocess.shape(faces.pixels(rows))
+        self._pixels = ShapedPixels(faces, preprocess)
 
     def __len__(self) -> int:
         return len(self.faces)
@@ -107,12 +74,6 @@ class Source:
     def _mean_weight(self, has: torch.Tensor) -> float:
         count = float(has.double().sum())
         return float((self.weight.double() * has.double()).sum()) / count if count else 1.0
-
-    def pixels(self, index: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
-        """uint8 ``(n, h, w, c)`` of the chosen rows."""
-        if self._shaped is not None:
-            return self._shaped[index]
-        return self.preprocess.shape(self.faces.pixels(index))
 
     def batch(self, whole: npt.NDArray[np.int64], rank: int = 0, world: int = 1) -> Batch:
         """This process's shard of a batch.
@@ -128,7 +89,7 @@ class Source:
         every = torch.from_numpy(whole)
         return Batch(
             index=index,
-            images=torch.from_numpy(np.ascontiguousarray(self.pixels(mine))),
+            images=torch.from_numpy(np.ascontiguousarray(self._pixels[mine])),
             targets={k: t.take(index) for k, t in self.targets.items()},
             weight=weight,
             counts={k: float(a[every].sum()) * self.mean_weight[k] for k, a in self.annotated.items()},

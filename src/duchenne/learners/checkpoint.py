@@ -1,20 +1,15 @@
-"""Checkpoints: safetensors with the facts of the epoch in the header. Nothing is pickled."""
+"""Checkpoints of torch nets: weights, optimiser and averaged weights as one array file."""
 
 from __future__ import annotations
 
-import json
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from ..errors import RunError
-
-SCHEMA = "1"
+from .arrayfile import read_arrays, write_arrays
 
 
 @dataclass
@@ -37,52 +32,15 @@ class Checkpoint:
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     """Write a checkpoint in one step: a kill or a full disk leaves the old file whole. Raises RunError."""
     groups = {"model": checkpoint.model, "optimizer": checkpoint.optimizer, "ema": checkpoint.ema}
-    tensors = {
-        f"{group}/{name}": value.detach().cpu().contiguous().clone()
-        for group, values in groups.items()
-        for name, value in values.items()
-    }
-    # One name for all: what a kill left half-written is overwritten by the next save.
-    scratch = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        save_file(tensors, scratch, metadata={"schema": SCHEMA, "facts": json.dumps(checkpoint.facts)})
-        scratch.replace(path)
-    except (OSError, SafetensorError) as error:
-        with suppress(OSError):
-            scratch.unlink()
-        raise RunError(
-            f"checkpoint {path} cannot be written: {error}",
-            "the one before it is untouched; free some space, then go on with --resume",
-        ) from None
+    arrays = {g: {k: v.detach().cpu().numpy() for k, v in tensors.items()} for g, tensors in groups.items()}
+    write_arrays(path, arrays, checkpoint.facts)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint. Raises RunError when it is missing, cut short or of another schema."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
-            if header.get("schema") != SCHEMA:
-                raise RunError(
-                    f"checkpoint {path} has schema {header.get('schema')}; this version reads {SCHEMA}"
-                )
-            groups: dict[str, dict[str, torch.Tensor]] = {"model": {}, "optimizer": {}, "ema": {}}
-            for key in file.keys():  # noqa: SIM118 (not a dict)
-                group, _, name = key.partition("/")
-                if group not in groups:
-                    raise RunError(f"checkpoint {path} holds '{key}', which this version does not know")
-                groups[group][name] = file.get_tensor(key)
-            facts = json.loads(header["facts"])
-            if not isinstance(facts, dict):
-                raise ValueError("its facts are not a JSON object")
-            return Checkpoint(groups["model"], groups["optimizer"], groups["ema"], facts)
-    except FileNotFoundError:
-        raise RunError(f"there is no checkpoint {path}") from None
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise RunError(
-            f"checkpoint {path} is damaged or cut short: {error}",
-            "train again with --force, or restore the file",
-        ) from None
+    arrays, facts = read_arrays(path, ("model", "optimizer", "ema"))
+    groups = {g: {k: torch.from_numpy(v) for k, v in values.items()} for g, values in arrays.items()}
+    return Checkpoint(groups["model"], groups["optimizer"], groups["ema"], facts)
 
 
 def load_weights(module: torch.nn.Module, weights: dict[str, torch.Tensor], where: Path | str) -> None:

@@ -14,7 +14,8 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from ..errors import DuchenneError, RecipeError
 from .batches import Source
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from .loop import Listener, Loop, Outcome, Plan, Progress
+from .contract import Listener
+from .loop import Loop, Outcome, Plan, Progress
 
 
 def launch(

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from .checkpoint import (
     save_checkpoint,
     unpack_optimizer,
 )
+from .contract import Listener, Row, epoch_seed, lower_is_better
 from .losses import penalty, sample_losses, total_loss
 from .schedules import factor, make_optimizer
 from .scores import EpochScores
@@ -37,24 +38,6 @@ EVAL_BATCH = 256
 
 # Torch refuses a step that float32 cannot hold (3.4e38); Adam's first is lr / (1 - beta1).
 LARGEST_STEP = 3e38
-
-Row = dict[str, Any]
-
-
-class Listener(Protocol):
-    """What hears of progress; called in the first process only.
-
-    Must be picklable when several processes train; then a copy of it is called.
-    """
-
-    def on_start(self, epochs_done: int, epochs: int, steps_per_epoch: int) -> None:
-        """Training begins or goes on."""
-
-    def on_batch(self, step: int) -> None:
-        """An update was made; `step` counts within the epoch from 1."""
-
-    def on_epoch(self, row: Row, history: list[Row], best: Row) -> None:
-        """An epoch ended and its checkpoint is on disk."""
 
 
 @dataclass(frozen=True)
@@ -103,16 +86,6 @@ class Outcome:
     progress: Progress
     finished: bool
     reason: str
-
-
-def lower_is_better(monitor: str) -> bool:
-    """Losses fall, all other figures rise."""
-    return monitor.endswith("loss")
-
-
-def epoch_seed(seed: int, epoch: int, purpose: int = 0) -> int:
-    """A seed that depends on nothing but these, so that a resumed epoch draws what an unbroken one would."""
-    return int(np.random.SeedSequence((seed, epoch, purpose)).generate_state(1, np.uint32)[0])
 
 
 def _ema_rule(decay: float) -> Any:

@@ -4,50 +4,39 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin
 
-from ..datasets.arrays import from_arrays
 from ..datasets.faceset import FaceSet
-from ..errors import DataError, RecipeError, RunError, did_you_mean
-from ..labels import Output
+from ..errors import RunError
 from ..models import make_model
 from ..recipe import Balance, Loss, Optimizer, Schedule, Stop, Train
 from ..transforms import Preprocess
 from ..transforms.augment import Augment
 from .batches import Source
 from .checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
+from .classifier import FaceClassifier
+from .contract import (
+    Array,
+    Listener,
+    Storage,
+    check_loss,
+    check_trainable,
+    epoch_seed,
+    monitor_of,
+    outputs_from_json,
+    outputs_to_json,
+)
 from .launch import launch, open_fabric
-from .loop import EVAL_BATCH, Listener, Plan, epoch_seed
+from .loop import EVAL_BATCH, Plan
 from .weighting import balanced
 
-Array = npt.NDArray[Any]
 
-
-@dataclass(frozen=True)
-class Storage:
-    """Where a training keeps its state.
-
-    Attributes:
-        folder: Gets last.safetensors and best.safetensors after each epoch.
-        tag: What the checkpoints belong to; resuming from another tag is refused.
-        resume: Go on from what the folder holds.
-        deadline: Seconds after which training ends at the end of an epoch.
-    """
-
-    folder: Path
-    tag: str = ""
-    resume: bool = False
-    deadline: float | None = None
-
-
-class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+class TorchLearner(FaceClassifier):
     """A net from `duchenne.models`, trained by our own loop.
 
     Args:
@@ -58,12 +47,6 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         accelerator: Lightning Fabric's name: "auto", "cpu", "cuda" or "mps".
         devices: Processes (one device each); above 1 on CPU they are spawned, so call from under
             ``if __name__ == "__main__":``.
-
-    Attributes:
-        outputs_: What is learned, with label names.
-        classes_: Labels of the single output, or output name -> labels where there are several.
-        history_: One dict an epoch.
-        best_: {"epoch", "monitor", "value"}.
     """
 
     def __init__(
@@ -122,7 +105,7 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
             RunError: A checkpoint cannot be read or written.
         """
         faces = self._as_faces(X, y)
-        _check_trainable(faces)
+        check_trainable(faces)
         self.outputs_ = faces.outputs
         plan = self._plan(val is not None, storage)
         torch.manual_seed(epoch_seed(plan.train.seed, 0))
@@ -145,7 +128,7 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
             DataError, RecipeError: As `fit`.
         """
         twin = type(self)(**self.get_params(deep=False))
-        _check_trainable(faces)
+        check_trainable(faces)
         twin.outputs_ = faces.outputs
         plan = twin._plan(val is not None, None)
         twin._make_net()
@@ -154,53 +137,14 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
             twin._held_out(val)
         open_fabric(twin.accelerator, twin.devices, plan.train.precision)
 
-    def _as_faces(self, X: FaceSet | Array, y: Any) -> FaceSet:
-        if isinstance(X, FaceSet):
-            self._values = None
-            return X
-        if y is None:
-            raise DataError("arrays need classes: fit(X, y)")
-        values, codes = np.unique(np.asarray(y), return_inverse=True)
-        self._values = values
-        output = Output("class", "single", tuple(str(v) for v in values))
-        return from_arrays(np.asarray(X), {"class": codes.astype(np.int64)}, outputs=(output,), name="arrays")
-
-    def _held_out(self, val: FaceSet | tuple[Array, Any]) -> FaceSet:
-        """The validation part with the outputs of `fit`. Raises DataError when its labels are others."""
-        if not isinstance(val, FaceSet):
-            images, y = val
-            labels = self.outputs_[0].labels
-            truth = np.array([str(v) for v in np.asarray(y).tolist()], dtype=str)
-            if self._values is None or not np.isin(truth, labels).all():
-                raise DataError("val holds classes that the training part does not have")
-            val = from_arrays(np.asarray(images), {"class": truth}, outputs=self.outputs_, name="val")
-        if len(val) == 0:
-            raise DataError(f"{val.name}: the validation part is empty", "leave val out to train without one")
-        return self._matched(val)
-
-    def _matched(self, faces: FaceSet) -> FaceSet:
-        """The faces with the outputs of `fit`. Raises DataError when their labels are others."""
-        faces = faces.keep_outputs([o.name for o in self.outputs_])
-        for ours, theirs in zip(self.outputs_, faces.outputs, strict=True):
-            if ours != theirs:
-                raise DataError(
-                    f"{faces.name}: output '{ours.name}' has the labels {', '.join(theirs.labels)}; "
-                    f"trained are {', '.join(ours.labels)}"
-                )
-        return faces
-
     def _plan(self, validated: bool, storage: Storage | None) -> Plan:
         stop = self.stop or Stop()
-        known = [f"val_{o.name}_{f}" for o in self.outputs_ for f in _figures(o)] + ["val_loss"]
-        first = next((o for o in self.outputs_ if o.kind == "single"), self.outputs_[0])
-        monitor = stop.monitor or f"val_{first.name}_{_figures(first)[0]}"
-        if monitor not in known:
-            raise RecipeError(f"stop.monitor: there is no figure '{monitor}'", did_you_mean(monitor, known))
+        monitor = monitor_of(self.outputs_, stop)
         return Plan(
             outputs=self.outputs_,
             optimizer=self.optimizer or Optimizer(),
             schedule=self.schedule or Schedule(),
-            loss=self._loss(),
+            loss=check_loss(self.outputs_, self.loss or Loss()),
             stop=stop,
             train=self.train or Train(),
             preprocess=self.preprocess or Preprocess(),
@@ -213,14 +157,6 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
             deadline=storage.deadline if storage else None,
         )
 
-    def _loss(self) -> Loss:
-        loss = self.loss or Loss()
-        names = [o.name for o in self.outputs_]
-        for name in loss.weights:
-            if name not in names:
-                raise RecipeError(f"loss.weights: there is no output '{name}'", did_you_mean(name, names))
-        return loss
-
     def _make_net(self) -> torch.nn.Module:
         preprocess = self.preprocess or Preprocess()
         outputs = {o.name: o.num_classes for o in self.outputs_}
@@ -229,20 +165,6 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
     # -- answering --------------------------------------------------------------------------------
-
-    @property
-    def classes_(self) -> Any:
-        """Labels of the single output, or output name -> labels where there are several."""
-        if getattr(self, "_values", None) is not None:
-            return self._values
-        named = {o.name: np.array(o.labels) for o in self.outputs_}
-        return next(iter(named.values())) if len(named) == 1 else named
-
-    def _check_fitted(self) -> None:
-        if not hasattr(self, "net_"):
-            from sklearn.exceptions import NotFittedError
-
-            raise NotFittedError("this TorchLearner is not fitted yet: call fit first")
 
     @torch.no_grad()
     def logits(self, X: FaceSet | Array) -> dict[str, npt.NDArray[np.float32]]:
@@ -264,43 +186,10 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
             for o in self.outputs_
         }
 
-    def predict_proba(self, X: FaceSet | Array) -> Any:
-        """Probs ``(N, K)`` of the single output, or ``{output: (N, K)}`` where there are several."""
-        logits = self.logits(X)
-        probs = {o.name: _activate(o, torch.from_numpy(logits[o.name])) for o in self.outputs_}
-        return next(iter(probs.values())) if len(probs) == 1 else probs
-
-    def predict(self, X: FaceSet | Array) -> Any:
-        """Labels ``(N,)`` (``multi``: ``(N, A)`` bool at 0.5), or a dict of them by output."""
-        values = getattr(self, "_values", None)
-        if values is not None:
-            return values[self.predict_proba(X).argmax(axis=1)]
-        logits = self.logits(X)
-        said = {
-            o.name: np.array(o.labels)[logits[o.name].argmax(axis=1)]
-            if o.kind == "single"
-            else logits[o.name] > 0
-            for o in self.outputs_
-        }
-        return next(iter(said.values())) if len(said) == 1 else said
-
-    def score(self, X: FaceSet | Array, y: Any = None, sample_weight: Any = None) -> float:
-        """Accuracy; of a FaceSet, that of its first single-label output.
-
-        Raises:
-            DataError: There is no single-label output, nothing is annotated, or the labels are others.
-        """
-        if not isinstance(X, FaceSet):
-            return float(super().score(X, y, sample_weight))
-        self._check_fitted()
-        output = next((o for o in self.outputs_ if o.kind == "single"), None)
-        if output is None:
-            raise DataError(f"{X.name}: accuracy needs a single-label output")
-        truth = self._matched(X).hard(output.name)
-        if not (truth >= 0).any():
-            raise DataError(f"{X.name}: no face is annotated with '{output.name}'")
-        said = self.logits(X)[output.name].argmax(axis=1)
-        return float((said == truth)[truth >= 0].mean())
+    @property
+    def num_parameters_(self) -> int:
+        """How many numbers the net has."""
+        return sum(p.numel() for p in self.net_.parameters())
 
     # -- keeping --------------------------------------------------------------------------------
 
@@ -309,7 +198,7 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
             "model": self.model,
             "args": dict(self.args or {}),
             "preprocess": (self.preprocess or Preprocess()).to_json(),
-            "outputs": [{"name": o.name, "kind": o.kind, "labels": list(o.labels)} for o in self.outputs_],
+            "outputs": outputs_to_json(self.outputs_),
         }
 
     def save(self, path: Path) -> None:
@@ -337,9 +226,7 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         facts = state.facts
         try:
             learner = cls(facts["model"], facts["args"], Preprocess.from_json(facts["preprocess"]))
-            learner.outputs_ = tuple(
-                Output(o["name"], o["kind"], tuple(o["labels"])) for o in facts["outputs"]
-            )
+            learner.outputs_ = outputs_from_json(facts["outputs"])
             learner.history_, learner.best_, learner.n_iter_ = facts["history"], facts["best"], facts["epoch"]
         except KeyError as error:
             raise RunError(f"checkpoint {path} does not say its {error}") from None
@@ -348,21 +235,3 @@ class TorchLearner(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sci
         load_weights(net, state.model, path)
         learner.net_ = net.eval()
         return learner
-
-
-def _figures(output: Output) -> list[str]:
-    return ["accuracy", "macro_f1"] if output.kind == "single" else ["binary_accuracy", "macro_f1"]
-
-
-def _activate(output: Output, logits: torch.Tensor) -> npt.NDArray[np.float32]:
-    probs = logits.softmax(dim=1) if output.kind == "single" else logits.sigmoid()
-    return np.asarray(probs.numpy(), dtype=np.float32)
-
-
-def _check_trainable(faces: FaceSet) -> None:
-    """Raises DataError where nothing can be learned."""
-    if len(faces) == 0:
-        raise DataError(f"{faces.name}: the training part is empty")
-    for output in faces.outputs:
-        if output.kind == "single" and sum(c > 0 for c in faces.class_counts(output.name).values()) < 2:
-            raise DataError(f"{faces.name}: the training part has fewer than two classes of '{output.name}'")

@@ -1,0 +1,138 @@
+"""What all learners have in common: the scikit-learn contract on arrays and FaceSets, labels, answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin
+
+from ..artifacts.artifact import to_probs
+from ..datasets.arrays import from_arrays
+from ..datasets.faceset import FaceSet
+from ..errors import DataError
+from ..labels import Output
+from .contract import Array
+
+
+class FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+    """A learner of faces. A subclass fits (setting `outputs_`, `n_iter_`, `history_`, ...) and gives logits.
+
+    Attributes:
+        outputs_: What is learned, with label names.
+        classes_: Labels of the single output, or output name -> labels where there are several.
+        history_: One dict an epoch.
+        best_: {"epoch", "monitor", "value"}.
+        n_iter_: Finished epochs.
+        finished_, reason_: Whether training is over, and why it ended.
+    """
+
+    outputs_: tuple[Output, ...]
+    history_: list[dict[str, Any]]
+    best_: dict[str, Any]
+    n_iter_: int
+    finished_: bool
+    reason_: str
+    # The classes that arrays were given with, sorted; None for a FaceSet, whose labels are text.
+    _values: Array | None
+
+    # -- what goes in -------------------------------------------------------------------------------
+
+    def _as_faces(self, X: FaceSet | Array, y: Any) -> FaceSet:
+        if isinstance(X, FaceSet):
+            self._values = None
+            return X
+        if y is None:
+            raise DataError("arrays need classes: fit(X, y)")
+        values, codes = np.unique(np.asarray(y), return_inverse=True)
+        self._values = values
+        output = Output("class", "single", tuple(str(v) for v in values))
+        return from_arrays(np.asarray(X), {"class": codes.astype(np.int64)}, outputs=(output,), name="arrays")
+
+    def _held_out(self, val: FaceSet | tuple[Array, Any]) -> FaceSet:
+        """The validation part with the outputs of `fit`. Raises DataError when its labels are others."""
+        if not isinstance(val, FaceSet):
+            images, y = val
+            labels = self.outputs_[0].labels
+            truth = np.array([str(v) for v in np.asarray(y).tolist()], dtype=str)
+            if self._values is None or not np.isin(truth, labels).all():
+                raise DataError("val holds classes that the training part does not have")
+            val = from_arrays(np.asarray(images), {"class": truth}, outputs=self.outputs_, name="val")
+        if len(val) == 0:
+            raise DataError(f"{val.name}: the validation part is empty", "leave val out to train without one")
+        return self._matched(val)
+
+    def _matched(self, faces: FaceSet) -> FaceSet:
+        """The faces with the outputs of `fit`. Raises DataError when their labels are others."""
+        faces = faces.keep_outputs([o.name for o in self.outputs_])
+        for ours, theirs in zip(self.outputs_, faces.outputs, strict=True):
+            if ours != theirs:
+                raise DataError(
+                    f"{faces.name}: output '{ours.name}' has the labels {', '.join(theirs.labels)}; "
+                    f"trained are {', '.join(ours.labels)}"
+                )
+        return faces
+
+    # -- what comes out -----------------------------------------------------------------------------
+
+    def logits(self, X: FaceSet | Array) -> dict[str, npt.NDArray[np.float32]]:
+        """Logits ``{output: (N, K)}`` float32 of images or a FaceSet."""
+        raise NotImplementedError
+
+    @property
+    def num_parameters_(self) -> int:
+        """How many numbers were trained."""
+        raise NotImplementedError
+
+    @property
+    def classes_(self) -> Any:
+        """Labels of the single output, or output name -> labels where there are several."""
+        if getattr(self, "_values", None) is not None:
+            return self._values
+        named = {o.name: np.array(o.labels) for o in self.outputs_}
+        return next(iter(named.values())) if len(named) == 1 else named
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "n_iter_"):
+            from sklearn.exceptions import NotFittedError
+
+            raise NotFittedError(f"this {type(self).__name__} is not fitted yet: call fit first")
+
+    def predict_proba(self, X: FaceSet | Array) -> Any:
+        """Probs ``(N, K)`` of the single output, or ``{output: (N, K)}`` where there are several."""
+        logits = self.logits(X)
+        probs = {o.name: to_probs(logits[o.name], o.kind) for o in self.outputs_}
+        return next(iter(probs.values())) if len(probs) == 1 else probs
+
+    def predict(self, X: FaceSet | Array) -> Any:
+        """Labels ``(N,)`` (``multi``: ``(N, A)`` bool at 0.5), or a dict of them by output."""
+        values = getattr(self, "_values", None)
+        if values is not None:
+            return values[self.predict_proba(X).argmax(axis=1)]
+        logits = self.logits(X)
+        said = {
+            o.name: np.array(o.labels)[logits[o.name].argmax(axis=1)]
+            if o.kind == "single"
+            else logits[o.name] > 0
+            for o in self.outputs_
+        }
+        return next(iter(said.values())) if len(said) == 1 else said
+
+    def score(self, X: FaceSet | Array, y: Any = None, sample_weight: Any = None) -> float:
+        """Accuracy; of a FaceSet, that of its first single-label output.
+
+        Raises:
+            DataError: There is no single-label output, nothing is annotated, or the labels are others.
+        """
+        if not isinstance(X, FaceSet):
+            return float(super().score(X, y, sample_weight))
+        self._check_fitted()
+        output = next((o for o in self.outputs_ if o.kind == "single"), None)
+        if output is None:
+            raise DataError(f"{X.name}: accuracy needs a single-label output")
+        truth = self._matched(X).hard(output.name)
+        if not (truth >= 0).any():
+            raise DataError(f"{X.name}: no face is annotated with '{output.name}'")
+        said = self.logits(X)[output.name].argmax(axis=1)
+        return float((said == truth)[truth >= 0].mean())

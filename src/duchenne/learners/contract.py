@@ -1,0 +1,138 @@
+"""What every learner shares with its callers: where state is kept, who hears of progress. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..datasets.faceset import FaceSet
+from ..errors import DataError, RecipeError, did_you_mean
+from ..labels import Output
+from ..recipe import Loss, Stop
+
+Array = npt.NDArray[Any]
+Row = dict[str, Any]
+
+
+class Listener(Protocol):
+    """What hears of progress; called in the first process only.
+
+    Must be picklable when several processes train; then a copy of it is called.
+    """
+
+    def on_start(self, epochs_done: int, epochs: int, steps_per_epoch: int) -> None:
+        """Training begins or goes on."""
+
+    def on_batch(self, step: int) -> None:
+        """An update was made; `step` counts within the epoch from 1."""
+
+    def on_epoch(self, row: Row, history: list[Row], best: Row) -> None:
+        """An epoch ended and its checkpoint is on disk."""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Where a training keeps its state.
+
+    Attributes:
+        folder: Gets last.safetensors and best.safetensors after each epoch.
+        tag: What the checkpoints belong to; resuming from another tag is refused.
+        resume: Go on from what the folder holds.
+        deadline: Seconds after which training ends at the end of an epoch.
+    """
+
+    folder: Path
+    tag: str = ""
+    resume: bool = False
+    deadline: float | None = None
+
+
+def figures_of(output: Output) -> tuple[str, str]:
+    """Names of the figures that a history row has of an output, the main one first."""
+    return ("accuracy", "macro_f1") if output.kind == "single" else ("binary_accuracy", "macro_f1")
+
+
+def monitor_of(outputs: tuple[Output, ...], stop: Stop) -> str:
+    """The history key that decides the best epoch. Raises RecipeError when there is no such figure."""
+    known = [f"val_{o.name}_{f}" for o in outputs for f in figures_of(o)] + ["val_loss"]
+    first = next((o for o in outputs if o.kind == "single"), outputs[0])
+    monitor = stop.monitor or f"val_{first.name}_{figures_of(first)[0]}"
+    if monitor not in known:
+        raise RecipeError(f"stop.monitor: there is no figure '{monitor}'", did_you_mean(monitor, known))
+    return monitor
+
+
+def lower_is_better(monitor: str) -> bool:
+    """Losses fall, all other figures rise."""
+    return monitor.endswith("loss")
+
+
+def check_loss(outputs: tuple[Output, ...], loss: Loss) -> Loss:
+    """The loss section, checked against the outputs. Raises RecipeError."""
+    names = [o.name for o in outputs]
+    for name in loss.weights:
+        if name not in names:
+            raise RecipeError(f"loss.weights: there is no output '{name}'", did_you_mean(name, names))
+    return loss
+
+
+def check_trainable(faces: FaceSet) -> None:
+    """Raises DataError where nothing can be learned."""
+    if len(faces) == 0:
+        raise DataError(f"{faces.name}: the training part is empty")
+    for output in faces.outputs:
+        if output.kind == "single" and sum(c > 0 for c in faces.class_counts(output.name).values()) < 2:
+            raise DataError(f"{faces.name}: the training part has fewer than two classes of '{output.name}'")
+
+
+def epoch_seed(seed: int, epoch: int, purpose: int = 0) -> int:
+    """A seed that depends on nothing but these, so that a resumed epoch draws what an unbroken one would."""
+    return int(np.random.SeedSequence((seed, epoch, purpose)).generate_state(1, np.uint32)[0])
+
+
+def target_arrays(faces: FaceSet, output: Output) -> tuple[Array, npt.NDArray[np.float32]]:
+    """Targets of an output as the losses take them.
+
+    Returns:
+        Values: ``(N,)`` int64 codes (-1: not annotated), ``(N, K)`` float32 distribution (votes), or
+        ``(N, A)`` float32 occurrence (``multi``). Mask: 1 where annotated, ``(N,)`` or ``(N, A)`` float32.
+
+    Raises:
+        DataError: A code has no label.
+    """
+    values = np.asarray(faces.targets[output.name])
+    if output.kind == "multi":
+        mask = faces.masks.get(output.name, np.ones(values.shape, dtype=bool))
+        return np.where(mask, values, 0).astype(np.float32), mask.astype(np.float32)
+    if values.ndim == 1:
+        if len(values) and int(values.max()) >= output.num_classes:
+            raise DataError(f"{faces.name}: code {int(values.max())} of '{output.name}' has no label")
+        return values.astype(np.int64), (values >= 0).astype(np.float32)
+    total = values.sum(axis=1, keepdims=True)
+    share = (values / np.where(total > 0, total, 1)).astype(np.float32)
+    return share, (total[:, 0] > 0).astype(np.float32)
+
+
+def sample_weights(faces: FaceSet, weight: Array | None) -> npt.NDArray[np.float32]:
+    """``(N,)`` float32: the given weights (None: ones) times the set's own. Raises DataError."""
+    w = np.ones(len(faces), np.float32) if weight is None else np.asarray(weight, np.float32)
+    if faces.sample_weight is not None:
+        w = w * np.asarray(faces.sample_weight, np.float32)
+    if not np.isfinite(w).all() or (w < 0).any() or (len(w) and not w.any()):
+        raise DataError(f"{faces.name}: sample weights must be finite, 0 or more, and not all 0")
+    return w
+
+
+def outputs_to_json(outputs: tuple[Output, ...]) -> list[dict[str, Any]]:
+    """Outputs as plain JSON values."""
+    return [{"name": o.name, "kind": o.kind, "labels": list(o.labels)} for o in outputs]
+
+
+def outputs_from_json(rows: list[Mapping[str, Any]]) -> tuple[Output, ...]:
+    """What `outputs_to_json` wrote. Raises KeyError when a field is missing."""
+    return tuple(Output(o["name"], o["kind"], tuple(o["labels"])) for o in rows)
