@@ -86,6 +86,7 @@ def test_only_the_named_outputs_are_loaded() -> None:
     [
         ("data.name=fer2012", DataError, "fer2013"),
         ('data.outputs=["emotions"]', DataError, "emotion"),
+        ('data.without=["hapy"]', DataError, "did you mean 'happy'"),
         ("data.options.name=x", RecipeError, "data.options.name"),
         ("data.options.root=x", RecipeError, "data.options.root"),
         ("data.options.nn=3", RecipeError, "'synthetic' has no such option: 'nn'"),
@@ -94,6 +95,19 @@ def test_only_the_named_outputs_are_loaded() -> None:
 def test_data_that_cannot_be_named(override: str, kind: type[DuchenneError], message: str) -> None:
     with pytest.raises(kind, match=message):
         build_faces(load_recipe("demo", ["data.options.n=20", override]), None)
+
+
+def test_labels_that_the_recipe_leaves_out() -> None:
+    sets = ["data.options.n=60", 'data.without=["happy", "sad"]']
+    faces = build_faces(load_recipe("demo", sets), None)
+    whole = build_faces(load_recipe("demo", sets[:1]), None)
+    assert set(whole.outputs[0].labels) - set(faces.outputs[0].labels) == {"happy", "sad"}
+    counts = whole.class_counts("emotion")
+    assert len(faces) == len(whole) - counts["happy"] - counts["sad"]
+    assert len(faces.outputs) == 2
+    # The first single-label output of those that the recipe names is meant.
+    with pytest.raises(DataError, match="no single-label output"):
+        build_faces(load_recipe("demo", [*sets, 'data.outputs=["au"]']), None)
 
 
 def test_a_data_folder_that_is_not_there(tmp_path: Path) -> None:

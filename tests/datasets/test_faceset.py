@@ -124,6 +124,76 @@ def test_fingerprint_sees_every_change() -> None:
     assert seen == [N]
 
 
+FOUR = ("a", "b", "c", "d")
+
+
+@given(
+    st.lists(st.integers(-1, 3), min_size=1, max_size=20),
+    st.lists(st.sampled_from(FOUR), unique=True, max_size=2),
+    st.booleans(),
+)
+def test_left_out_labels_against_a_slow_way(codes: list[int], without: list[str], votes: bool) -> None:
+    n = len(codes)
+    if votes:
+        rng = np.random.default_rng(n)
+        target = np.where(np.array(codes)[:, None] < 0, 0, rng.random((n, 4))).astype(np.float32)
+    else:
+        target = np.array(codes)
+    faces = from_arrays(np.zeros((n, 8, 8), np.uint8), {"e": target}, outputs=[Output("e", "single", FOUR)])
+    left = faces.without_labels(without)
+    names = [label for label in FOUR if label not in without]
+    assert list(left.outputs[0].labels) == names
+    before = {i: FOUR[c] if c >= 0 else "" for i, c in zip(faces.ids, faces.hard("e"), strict=True)}
+    after = {i: names[c] if c >= 0 else "" for i, c in zip(left.ids, left.hard("e"), strict=True)}
+    assert after == {i: label for i, label in before.items() if label not in without}
+    if votes:
+        kept = target[np.isin(faces.ids, left.ids)]
+        now = left.targets["e"]
+        assert now.dtype == np.float32
+        np.testing.assert_allclose(now.sum(axis=1), kept.sum(axis=1), rtol=1e-5)
+        for column, label in enumerate(names):  # and each vote keeps its ratio to the others
+            old = kept[:, FOUR.index(label)]
+            rest = kept[:, [FOUR.index(x) for x in names]].sum(axis=1)
+            np.testing.assert_allclose(now[:, column] * rest, old * kept.sum(axis=1), rtol=1e-5, atol=1e-6)
+    else:
+        assert left.targets["e"].dtype == np.int64
+
+
+def test_left_out_labels_keep_the_other_columns() -> None:
+    faces = make()
+    left = replace(faces, truth={"emotion": np.full(N, 1)}).without_labels(["b"])
+    which = np.flatnonzero(np.arange(N) % 3 != 1)
+    assert left.ids.tolist() == faces.ids[which].tolist()
+    np.testing.assert_array_equal(left.targets["au"], faces.targets["au"][which])
+    np.testing.assert_array_equal(left.masks["au"], faces.masks["au"][which])
+    assert left.output("emotion").labels == ("a", "c")
+    assert left.output("au") == AU
+    assert set(left.truth["emotion"].tolist()) == {-1}
+    assert left.notes[-1] == "Without b: 4 faces left out."
+    assert left.images is faces.images
+    assert left.fingerprint() != faces.select(which).fingerprint()
+    assert faces.without_labels([]) is faces
+    assert faces.without_labels(["b"], "emotion").fingerprint() == left.fingerprint()
+
+
+@pytest.mark.parametrize(
+    ("labels", "output", "said"),
+    [
+        (["hapy"], "", "output 'emotion' has no label 'hapy' to leave out"),
+        (["B"], "", r"(?s)no label 'B'.*known: a, b, c"),
+        (["a", "c"], "", "output 'emotion' has 1 label"),
+        (["a", "b", "c"], "", "has 0 label"),
+        (["AU1"], "au", "'au' is not single-label"),
+        (["a"], "emotio", "did you mean 'emotion'"),
+    ],
+)
+def test_labels_that_cannot_be_left_out(labels: list[str], output: str, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        make().without_labels(labels, output)
+    with pytest.raises(DataError, match="no single-label output"):
+        make().keep_outputs(["au"]).without_labels(["a"])
+
+
 def test_columns_must_fit() -> None:
     faces = make()
     with pytest.raises(DataError, match=r"split has 3 rows for 12 faces"):

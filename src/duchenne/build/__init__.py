@@ -14,13 +14,18 @@ from ..transforms import Preprocess
 
 
 def build_faces(recipe: Recipe, root: Path | None) -> FaceSet:
-    """Load the recipe's data set, with the outputs it names. Raises DataError, RecipeError."""
+    """Load the recipe's data set, with the outputs it names and without the labels that it leaves out.
+
+    Raises DataError, RecipeError.
+    """
     if taken := {"name", "root"} & set(recipe.data.options):
         raise RecipeError(
             f"data.options.{min(taken)}: this is not an option", "the set is named by data.name"
         )
     faces = load(recipe.data.name, root, **recipe.data.options)
-    return faces.keep_outputs(recipe.data.outputs) if recipe.data.outputs else faces
+    if recipe.data.outputs:
+        faces = faces.keep_outputs(recipe.data.outputs)
+    return faces.without_labels(recipe.data.without)
 
 
 def build_preprocess(recipe: Recipe) -> Preprocess:

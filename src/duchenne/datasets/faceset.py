@@ -136,6 +136,52 @@ class FaceSet:
             truth={n: t for n, t in self.truth.items() if n in names},
         )
 
+    def without_labels(self, labels: Sequence[str], output: str = "") -> FaceSet:
+        """Return the set as if some labels did not exist: they and their faces go, other codes close up.
+
+        Args:
+            labels: Labels of one single-label output; none: the set as it is.
+            output: That output's name; "": the first single-label one.
+
+        Returns:
+            Of votes, the labels' columns go, each row keeping its sum, and the faces whose largest vote was
+            for one of them. Faces without annotation stay. Where the uncorrupted target (`truth`) of a face
+            that stays is one of the labels, it counts as not annotated.
+
+        Raises:
+            DataError: No such label or output, the output is not single-label, or fewer than two labels stay.
+        """
+        if not labels:
+            return self
+        singles = [o for o in self.outputs if o.kind == "single"]
+        chosen = self.output(output) if output else (singles[0] if singles else None)
+        if chosen is None or chosen.kind != "single":
+            what = f"output '{output}' is not single-label" if chosen else "there is no single-label output"
+            raise DataError(f"{self.name}: {what}, so no label can be left out")
+        for label in labels:
+            if label not in chosen.labels:
+                raise DataError(
+                    f"{self.name}: output '{chosen.name}' has no label '{label}' to leave out",
+                    did_you_mean(label, chosen.labels),
+                )
+        stay = np.array([label not in labels for label in chosen.labels])
+        if stay.sum() < 2:
+            raise DataError(
+                f"{self.name}: without {', '.join(labels)}, output '{chosen.name}' has {stay.sum()} label(s)",
+                "leave at least two of them",
+            )
+        keep = np.append(stay, True)[self.hard(chosen.name)]  # code -1 reads the last entry
+        left = Output(chosen.name, "single", tuple(np.array(chosen.labels)[stay].tolist()))
+        faces = replace(
+            self.select(keep), outputs=tuple(left if o.name == chosen.name else o for o in self.outputs)
+        )
+        targets, truth = dict(faces.targets), dict(faces.truth)
+        for column in (targets, truth):
+            if chosen.name in column:
+                column[chosen.name] = _closed_up(column[chosen.name], stay)
+        note = f"Without {', '.join(dict.fromkeys(labels))}: {(~keep).sum():,} faces left out."
+        return replace(faces, targets=targets, truth=truth, notes=(*self.notes, note))
+
     def hard(self, name: str) -> Array:
         """Target codes ``(N,)`` int64 of a ``single`` output, -1 where not annotated.
 
@@ -196,3 +242,14 @@ class FaceSet:
             digest.update(f"{output.name} {output.kind} {output.labels}".encode())
             digest.update(np.ascontiguousarray(self.targets[output.name]).data)
         return digest.hexdigest()[:16]
+
+
+def _closed_up(target: Array, stay: Array) -> Array:
+    """Codes or votes over all labels -> over those that stay; the code of one that goes becomes -1."""
+    if target.ndim == 1:
+        codes = np.append(np.where(stay, np.cumsum(stay) - 1, -1), -1)
+        return np.asarray(codes.astype(target.dtype)[target])
+    left = target[:, stay]
+    total = left.sum(axis=1, keepdims=True)
+    factor = np.divide(target.sum(axis=1, keepdims=True), total, out=np.zeros_like(total), where=total > 0)
+    return np.asarray(left * factor)
