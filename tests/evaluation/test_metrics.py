@@ -157,3 +157,30 @@ def test_evaluation_imports_numpy_alone() -> None:
     heavy = "{'torch', 'sklearn', 'scipy', 'pandas', 'cv2', 'matplotlib'}"
     code = f"import sys, duchenne.evaluation; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("votes", [False, True])
+def test_groups_are_the_accuracy_over_the_faces_of_their_classes(votes: bool) -> None:
+    p = made(votes=votes)
+    groups = {"old": ("angry", "fear"), "all": LABELS, "happy": ("happy",)}
+    done = evaluate_predictions(p, bootstrap=0, groups=groups)["outputs"]
+    assert "groups" not in done["au"]
+    truth, answer = p.hard("emotion"), p.probs["emotion"].argmax(axis=1)
+    rows = {row["name"]: row for row in done["emotion"]["groups"]}
+    assert list(rows) == list(groups)
+    old = np.isin(truth, [0, 2])
+    assert rows["old"] == {
+        "name": "old", "labels": ["angry", "fear"], "n": int(old.sum()),
+        "accuracy": pytest.approx((answer[old] == truth[old]).mean()),
+    }  # fmt: skip
+    assert rows["all"]["accuracy"] == pytest.approx(done["emotion"]["accuracy"])
+    if not votes:  # "happy" never occurs
+        assert rows["happy"] == {"name": "happy", "labels": ["happy"], "n": 0, "accuracy": None}
+
+
+def test_groups_are_left_out_where_nobody_asks_or_nothing_is_labelled() -> None:
+    p = made()
+    assert "groups" not in evaluate_predictions(p, bootstrap=0)["outputs"]["emotion"]
+    none = p.select(p.targets["emotion"] < 0)
+    done = evaluate_predictions(none, bootstrap=0, groups={"old": ("angry",)})["outputs"]["emotion"]
+    assert (done["n"], "groups" in done) == (0, False)

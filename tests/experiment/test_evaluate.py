@@ -211,3 +211,58 @@ def test_images_are_found_by_id(trained: Run) -> None:
 def test_images_of_data_that_are_gone(tmp_path: Path, tiny: Make) -> None:
     recipe = tiny(data={"name": "folder", "options": {"path": str(tmp_path / "gone")}})
     assert image_lookup(Run.create(tmp_path / "tiny", recipe, []), None) is None
+
+
+def test_another_test_part_is_evaluated_under_its_name(tmp_path: Path, tiny: Make) -> None:
+    also = {"Hard": {"difficulty": "hard"}}
+    run = train(tiny("train.epochs=1", evaluate={"also": also}), runs=tmp_path)
+    done = {e.name: e.metrics for e in evaluate(run)}
+    assert list(done) == ["val", "test", "Hard"]
+    assert (run.path / "metrics" / "Hard.json").is_file()
+    ids = Predictions.load(run.predictions_path("Hard")).ids.tolist()
+    assert ids == load("synthetic", n=240, difficulty="hard").where("test").ids.tolist()
+    assert (done["Hard"]["split"], done["Hard"]["n"]) == ("test", len(ids))
+    assert done["Hard"]["outputs"]["emotion"] != done["test"]["outputs"]["emotion"]
+    assert reads(run) == ["evaluate test, views single", "evaluate Hard, views single"]
+    assert [e.name for e in evaluate(run, splits=["test"])] == ["test"]
+
+
+def test_options_of_another_part_are_merged_into_the_recipes_own(trained: Run, tiny: Make) -> None:
+    protocol = tiny(evaluate={"splits": ["test"], "also": {"Other": {"n": 480}}}).evaluate
+    done = {e.name: e.metrics["n"] for e in evaluate(trained, protocol=protocol)}
+    expected = load("synthetic", n=480, difficulty="easy").where("test")
+    assert done == {"test": 35, "Other": len(expected)}
+    ids = Predictions.load(trained.predictions_path("Other")).ids.tolist()
+    assert ids == expected.ids.tolist()
+
+
+def test_groups_of_the_recipe_stand_in_the_metrics(trained: Run, tiny: Make) -> None:
+    protocol = tiny(evaluate={"splits": ["val"], "groups": {"two": ["happy", "sad"]}}).evaluate
+    (val,) = evaluate(trained, protocol=protocol)
+    (group,) = val.metrics["outputs"]["emotion"]["groups"]
+    matrix = np.array(val.metrics["outputs"]["emotion"]["confusion"])
+    assert (group["name"], group["n"]) == ("two", matrix[[3, 4]].sum())
+    assert group["accuracy"] == pytest.approx((matrix[3, 3] + matrix[4, 4]) / matrix[[3, 4]].sum())
+    assert "groups" not in val.metrics["outputs"]["au"]
+
+
+def test_an_unknown_label_in_a_group_is_named_before_anything_is_read(trained: Run, tiny: Make) -> None:
+    protocol = tiny(evaluate={"groups": {"two": ["happy", "sadd"]}}).evaluate
+    with pytest.raises(RecipeError, match=r"evaluate\.groups\.two: emotion has no label 'sadd'") as caught:
+        evaluate(trained, protocol=protocol)
+    assert "sad" in caught.value.todo
+    assert reads(trained) == []
+
+
+@pytest.mark.parametrize(
+    ("section", "said"),
+    [
+        ({"groups": {"two": []}}, "groups.two is empty"),
+        ({"also": {"test": {}}}, "also.test: a name is"),
+        ({"also": {"../x": {}}}, r"also\.\.\./x: a name is"),
+        ({"also": {"fer2013-test": {}}}, "also.fer2013-test: a name is"),
+    ],
+)
+def test_group_and_part_names_are_checked_with_the_recipe(tiny: Make, section: object, said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        tiny(evaluate=section)

@@ -11,6 +11,7 @@ Conventions, the same everywhere:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -106,6 +107,16 @@ def averages(matrix: Array) -> dict[str, Floats]:
         done[f"weighted_{name}"] = ratio((values * support).sum(axis=-1), support.sum(axis=-1))
     done["balanced_accuracy"] = done["macro_recall"]
     return done
+
+
+def accuracy_among(matrix: Array, codes: Sequence[int]) -> tuple[float, int]:
+    """Accuracy over the samples whose true class is one of `codes`, nan without any, and their number.
+
+    The answer may be any class: one outside the group counts as wrong.
+    """
+    rows = sorted(set(codes))
+    n = int(matrix[rows].sum())
+    return float(ratio(np.diagonal(matrix)[rows].sum(), np.asarray(n))), n
 
 
 def top_k(probs: Array, targets: Array, k: int) -> float:

@@ -21,6 +21,8 @@ Entry of a ``single`` output:
     top_2, top_3      null where there are not more labels than that
     log_loss, ece
     majority          accuracy of always answering the commonest label
+    groups            [{name, labels, n (int), accuracy}]: accuracy over the n samples whose true label is one
+                      of the group's; only of the first single output, where groups were asked for
     intervals         {accuracy | balanced_accuracy | macro_f1 | weighted_f1 | log_loss: [low, high]}
     without_in_train  the same samples less those that stand in training: {n, accuracy, balanced_accuracy,
                       macro_f1, weighted_f1, log_loss, intervals}; null where not known or none does
@@ -45,7 +47,7 @@ Entry of a ``multi`` output:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -65,7 +67,12 @@ _OF_COUNTS = ("binary_accuracy", "macro_f1", "weighted_f1")
 
 
 def evaluate_predictions(
-    p: Predictions, *, views: str = "single", bootstrap: int = 1000, seed: int = 0
+    p: Predictions,
+    *,
+    views: str = "single",
+    bootstrap: int = 1000,
+    seed: int = 0,
+    groups: Mapping[str, Sequence[str]] | None = None,
 ) -> dict[str, Any]:
     """Compute every figure (layout above).
 
@@ -74,13 +81,22 @@ def evaluate_predictions(
         views: Named beside the figures, for they depend on it.
         bootstrap: Resamples for the intervals; 0 gives null intervals. Subjects are resampled where known.
         seed: Of the resamples; each output's intervals depend on it alone.
+        groups: Name -> labels of the first single-label output, whose accuracy is taken among them.
+
+    Raises:
+        KeyError: A group names a label that the output does not have.
     """
     outputs = {}
+    wanted = dict(groups or {})
     for output in p.outputs:
-        entry = {"kind": output.kind, "labels": output.labels, "n": 0}
+        entry: dict[str, Any] = {"kind": output.kind, "labels": output.labels, "n": 0}
         if output.name in p.targets:
             figures = _single if output.kind == "single" else _multi
             entry |= figures(p, output.name, bootstrap, seed)
+        if wanted and output.kind == "single":
+            if entry["n"]:
+                entry["groups"] = _groups(entry["confusion"], output.labels, wanted)
+            wanted = {}
         outputs[output.name] = entry
     done = {
         "schema": SCHEMA,
@@ -124,6 +140,17 @@ def _single(p: Predictions, name: str, draws: int, seed: int) -> dict[str, Any]:
         "confusion": matrix,
         "reliability": _rows(None, bins),
     }
+
+
+def _groups(
+    matrix: Array, labels: Sequence[str], groups: Mapping[str, Sequence[str]]
+) -> list[dict[str, Any]]:
+    codes = {label: code for code, label in enumerate(labels)}
+    rows = []
+    for name, chosen in groups.items():
+        accuracy, n = classification.accuracy_among(matrix, [codes[label] for label in chosen])
+        rows.append({"name": name, "labels": list(chosen), "n": n, "accuracy": accuracy})
+    return rows
 
 
 def _single_short(p: Predictions, name: str, draws: int, seed: int) -> dict[str, Any]:

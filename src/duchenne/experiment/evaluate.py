@@ -17,6 +17,8 @@ from ..datasets.faceset import SPLITS, FaceSet
 from ..errors import DataError, RecipeError, did_you_mean
 from ..evaluation import Predictions, evaluate_predictions
 from ..labels import match_labels
+from ..recipe import Recipe
+from ..recipe.sections import Evaluate as EvaluateSection
 from .finish import ensure_artifact
 from .run import Run
 
@@ -42,6 +44,7 @@ def evaluate(
     other: str = "",
     other_options: Mapping[str, Any] | None = None,
     views: str = "",
+    protocol: EvaluateSection | None = None,
     progress: Progress | None = None,
 ) -> list[Evaluated]:
     """Evaluate a run's best epoch; predictions and metrics are written into the run.
@@ -49,16 +52,21 @@ def evaluate(
     Args:
         run: A run with at least one finished epoch.
         data: Folder of the published data sets.
-        splits: "train", "val", "test"; empty: what the recipe says (on another data set: "test").
+        splits: "train", "val", "test"; empty: what the recipe says, with what it evaluates also (on another
+            data set: "test").
         other: Name of another data set to test on, classes matched by name; "" is the run's own.
         other_options: Options of the other data set's loader.
         views: "single", "flip" or "ten-crop"; "" is what the recipe says.
+        protocol: What stands for the `evaluate` section of the recipe that the run was made with.
         progress: Told (split, faces done, faces).
 
     Raises:
-        DuchenneError: No checkpoint, data missing, a split is empty, no class in common.
+        DuchenneError: No checkpoint, data missing, a split is empty, no class in common, a group names an
+            unknown label.
     """
     recipe = run.recipe
+    if protocol is not None:
+        recipe = recipe.model_copy(update={"evaluate": protocol})
     views = views or recipe.evaluate.views
     if views not in VIEWS:
         raise RecipeError(f"there are no views '{views}'", did_you_mean(views, VIEWS))
@@ -66,6 +74,7 @@ def evaluate(
         if split not in SPLITS:
             raise RecipeError(f"there is no split '{split}'", did_you_mean(split, SPLITS))
     artifact = ensure_artifact(run)
+    _check_groups(recipe, artifact)
     own: FaceSet | None
     if not other:
         own = faces = build_faces(recipe, data)
@@ -77,19 +86,46 @@ def evaluate(
         own = _own_faces(run, data)
         wanted, prefix = tuple(splits) or ("test",), f"{other}-"
     changed = own is not None and _changed(run, own)
+    todo = [(f"{prefix}{split}", split, faces) for split in wanted]
+    if not other and not splits:
+        todo += [(name, "test", _also(recipe, name, data)) for name in recipe.evaluate.also]
     done = []
-    for split in wanted:
+    for name, split, faces in todo:
         part = faces.where(split)
         if len(part) == 0:
             shown = ", ".join(f"{k} {v}" for k, v in faces.describe()["splits"].items())
             raise DataError(
                 f"{faces.name} has no '{split}' part", f"it has: {shown}; --split names what to evaluate"
             )
-        evaluated = _evaluate_part(run, artifact, part, split, f"{prefix}{split}", views, own, progress)
+        evaluated = _evaluate_part(run, recipe, artifact, part, split, name, views, own, progress)
         metrics = evaluated.metrics | {"data_changed": changed}
         run.save_metrics(evaluated.name, metrics)
         done.append(Evaluated(evaluated.name, metrics))
     return done
+
+
+def _also(recipe: Recipe, name: str, data: Path | None) -> FaceSet:
+    """The recipe's data, loaded with the options of `evaluate.also.NAME`."""
+    options = dict(recipe.data.options)
+    for key, value in recipe.evaluate.also[name].items():
+        before = options.get(key)
+        options[key] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
+    section = recipe.data.model_copy(update={"options": options})
+    return build_faces(recipe.model_copy(update={"data": section}), data)
+
+
+def _check_groups(recipe: Recipe, artifact: Artifact) -> None:
+    """Every label of `evaluate.groups` must be one of the first single-label output."""
+    output = next((o for o in artifact.outputs if o.kind == "single"), None)
+    for name, labels in recipe.evaluate.groups.items():
+        if output is None:
+            raise RecipeError(f"evaluate.groups.{name}: there is no single-label output", "remove the group")
+        for label in labels:
+            if label not in output.labels:
+                raise RecipeError(
+                    f"evaluate.groups.{name}: {output.name} has no label '{label}'",
+                    did_you_mean(label, output.labels),
+                )
 
 
 def _changed(run: Run, own: FaceSet) -> bool:
@@ -108,6 +144,7 @@ def _own_faces(run: Run, data: Path | None) -> FaceSet | None:
 
 def _evaluate_part(
     run: Run,
+    recipe: Recipe,
     artifact: Artifact,
     part: FaceSet,
     split: str,
@@ -129,7 +166,8 @@ def _evaluate_part(
     )  # fmt: skip
     predictions.save(run.predictions_path(name))
     training = dict(artifact.card.training)
-    metrics = evaluate_predictions(predictions, views=views) | {
+    groups = recipe.evaluate.groups
+    metrics = evaluate_predictions(predictions, views=views, groups=groups) | {
         "name": name,
         "split": split,
         "part": sorted(set(part.part.tolist()) - {""}),

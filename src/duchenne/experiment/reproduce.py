@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from ..errors import DuchenneError
 from ..recipe import Recipe, load_recipe, recipe_ids
+from ..recipe.sections import Evaluate
 from .evaluate import Progress, evaluate
 from .run import Run
 from .train import check_free, train
 
 if TYPE_CHECKING:
-    from ..learners.loop import Listener
+    from ..learners.contract import Listener
 
 
 @dataclass(frozen=True)
@@ -84,8 +85,8 @@ def reproduce(
                 step, data=data, runs=runs, left=left, accelerator=accelerator, devices=devices,
                 listener=listener,
             )  # fmt: skip
-            if run is not None and not _is_evaluated(run):
-                evaluate(run, data=data, progress=progress)
+            if run is not None and not _is_evaluated(run, step.recipe.evaluate):
+                evaluate(run, data=data, protocol=step.recipe.evaluate, progress=progress)
         except DuchenneError as error:
             yield step, error
         else:
@@ -115,12 +116,12 @@ def _trained(
     return run if run is not None and run.history() else None
 
 
-def _is_evaluated(run: Run) -> bool:
+def _is_evaluated(run: Run, protocol: Evaluate) -> bool:
     """Whether all splits were evaluated at the run's present state: test is not read twice for nothing."""
     state, metrics = run.state, run.metrics()
     return all(
         split in metrics
         and metrics[split]["epochs_done"] == state.epochs_done
         and metrics[split]["partial"] == (state.status != "finished")
-        for split in run.recipe.evaluate.splits
+        for split in (*protocol.splits, *protocol.also)
     )

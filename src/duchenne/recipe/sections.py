@@ -6,6 +6,7 @@ They are the lowest room, so that any room may take one as an explicit argument
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -216,11 +217,26 @@ class Evaluate(Section):
             over four corners, the centre and their mirror images, each crop 7/8 of the side.
         groups: Name -> labels of the first single-label output; gives the figure ``accuracy_among.NAME``, the
             accuracy over the faces whose true class is among them.
+        also: Name -> options of the data set's loader that differ from `Data.options` (tables within are
+            merged); the test part of the data so loaded is evaluated too, under that name. For FER2013's
+            other test part: ``PrivateTest.split.test = "PrivateTest"``.
     """
 
     splits: tuple[Literal["train", "val", "test"], ...] = ("val", "test")
     views: Literal["single", "flip", "ten-crop"] = "single"
     groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    also: dict[str, dict[str, Any]] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_plain_names(self) -> Evaluate:
+        for name, labels in self.groups.items():
+            if not labels:
+                raise ValueError(f"groups.{name} is empty: name at least one label")
+        for name in self.also:
+            # No hyphen: "<dataset>-<split>" are the names of evaluations on other data sets.
+            if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in ("train", "val", "test"):
+                raise ValueError(f"also.{name}: a name is letters, digits and _, and not that of a split")
+        return self
 
 
 class Range(Section):

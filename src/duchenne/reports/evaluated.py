@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..datasets import SPLITS
 from ..evaluation.predictions import Predictions
 from ..experiment.run import Run, RunState
 from . import figures
@@ -129,8 +128,9 @@ def evaluation_sections(run: Run, image_of: ImageOf | None, images: bool) -> lis
                 continue
             blocks = _single_blocks(e, o) if o.kind == "single" else _multi_blocks(e, o)
             if o.kind == "single" and predictions is not None:
-                # The images are those of the run's own data; another set's ids may name other faces there.
-                own = image_of if e.name in SPLITS else None
+                # The images are those of the run's own data; another set's ids ("SET-split") may name other
+                # faces there.
+                own = image_of if "-" not in e.name else None
                 blocks += mistake_blocks(predictions, o.name, f"{e.anchor}-{o.anchor}", own, images)
             section.sections.append(Section(f"eval-{e.anchor}-{o.anchor}", f"Output {o.name}", blocks))
         sections.append(section)
@@ -179,6 +179,11 @@ def _single_blocks(e: Evaluated, o: OutputFigures) -> list[Block]:
         )  # fmt: skip
     if o.rows:
         blocks += _class_blocks(o, key)
+    if o.groups:
+        rows = [[g.name, ", ".join(g.labels), f"{g.n:,}", percent(g.accuracy)] for g in o.groups]
+        note = "An answer outside the group counts as wrong."
+        head = ["group", "true classes", "faces", "accuracy"]
+        blocks.append(Table("Accuracy among groups of classes", head, rows, [note]))
     if o.reliability is not None:
         r = o.reliability
         picture = figures.reliability(r.edges, r.confidence, r.accuracy, r.counts, o.figures.get("ece"))

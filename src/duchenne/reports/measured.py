@@ -17,6 +17,9 @@ Figures = dict[str, float | None]
 
 METRICS_SCHEMA = 1
 
+# Figures over the faces of a named group of classes: "accuracy_among.NAME".
+AMONG = "accuracy_among"
+
 _TITLES = {"test": "Test", "val": "Validation", "train": "Training"}
 
 
@@ -36,6 +39,16 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Group:
+    """Accuracy over the n faces whose true class is one of the labels; None where there is none."""
+
+    name: str
+    labels: list[str]
+    n: int
+    accuracy: float | None
+
+
+@dataclass(frozen=True)
 class Reliability:
     """Bins of confidence: edges (one more than bins), means (None in an empty bin) and counts."""
 
@@ -52,6 +65,7 @@ class OutputFigures:
     Attributes:
         figures: Name -> value, as in the metrics file.
         intervals: Name -> 95% interval, where there is one.
+        groups: Accuracy over named groups of classes, where the recipe asks for any.
         clean: The same figures without the faces whose image also stands in training; empty where none does.
     """
 
@@ -64,6 +78,7 @@ class OutputFigures:
     rows: list[Row]
     confusion: list[list[int]]
     reliability: Reliability | None
+    groups: list[Group]
     clean: Figures
     clean_n: int
     clean_intervals: dict[str, tuple[float, float]]
@@ -171,12 +186,17 @@ def _unmatched(matching: Mapping[str, Any]) -> list[str]:
 
 def _output(name: str, raw: Mapping[str, Any]) -> OutputFigures:
     clean = raw.get("without_in_train") or {}
+    groups = [
+        Group(str(g["name"]), [str(x) for x in g["labels"]], int(g["n"]), g["accuracy"])
+        for g in raw.get("groups", [])
+    ]
     return OutputFigures(
         name=name,
         kind=str(raw["kind"]),
         labels=[str(label) for label in raw["labels"]],
         n=int(raw["n"]),
-        figures=numbers(raw),
+        figures=numbers(raw) | {f"{AMONG}.{g.name}": g.accuracy for g in groups},
+        groups=groups,
         intervals=_intervals(raw),
         rows=_rows(raw),
         confusion=[[int(c) for c in row] for row in raw.get("confusion", [])],
