@@ -11,7 +11,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from duchenne.learners.schedules import factor, make_optimizer
+from duchenne.learners.optimizers import make_optimizer
+from duchenne.learners.schedules import factor
 from duchenne.recipe import Optimizer, Schedule
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from ..datasets import load
 from ..datasets.faceset import FaceSet
 from ..errors import RecipeError
 from ..learners import learner_class
+from ..learners.contract import refuse_unused
 from ..recipe import Recipe
 from ..transforms import Preprocess
 
@@ -46,8 +48,10 @@ def build_learner(recipe: Recipe, accelerator: str = "auto", devices: int = 1) -
         MissingExtraError: The learner's packages are not installed.
     """
     cls = learner_class(recipe.learner.name)
-    if recipe.learner.name != "torch":
-        raise RecipeError(f"learner.name = {recipe.learner.name}: no way to build it is known")
+    return LEARNER_SETTINGS[recipe.learner.name](cls, recipe, accelerator, devices)
+
+
+def _torch(cls: Any, recipe: Recipe, accelerator: str, devices: int) -> Any:
     from ..transforms.augment import Augment
 
     return cls(
@@ -64,3 +68,43 @@ def build_learner(recipe: Recipe, accelerator: str = "auto", devices: int = 1) -
         accelerator=accelerator,
         devices=devices,
     )
+
+
+def _scratch(cls: Any, recipe: Recipe, accelerator: str, devices: int) -> Any:
+    _on_one_cpu("scratch", accelerator, devices)
+    _no_model("scratch", recipe)
+    refuse_unused("scratch", {"augment": recipe.augment}, {})
+    return cls(
+        args=dict(recipe.learner.args),
+        preprocess=build_preprocess(recipe),
+        balance=recipe.balance,
+        optimizer=recipe.optimizer,
+        schedule=recipe.schedule,
+        loss=recipe.loss,
+        stop=recipe.stop,
+        train=recipe.train,
+    )
+
+
+def _on_one_cpu(learner: str, accelerator: str, devices: int) -> None:
+    if accelerator not in ("auto", "cpu") or devices != 1:
+        raise RecipeError(
+            f"learner '{learner}' runs in one process on the CPU, "
+            f"not on accelerator '{accelerator}' with {devices} device(s)",
+            "leave out --accelerator and --devices",
+        )
+
+
+def _no_model(learner: str, recipe: Recipe) -> None:
+    if recipe.learner.model:
+        raise RecipeError(
+            f"learner.model = '{recipe.learner.model}': learner '{learner}' has no models to choose from",
+            "leave it out; learner.args describes it",
+        )
+
+
+# Learner -> what it takes from a recipe; each name of `learners.LEARNERS` has its line.
+LEARNER_SETTINGS: dict[str, Callable[[Any, Recipe, str, int], Any]] = {
+    "torch": _torch,
+    "scratch": _scratch,
+}

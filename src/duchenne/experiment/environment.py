@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
@@ -19,6 +20,7 @@ PACKAGES = (
     "onnxruntime",
     "opencv-python-headless",
     "scikit-learn",
+    "scipy",
 )
 
 
@@ -35,20 +37,24 @@ def versions() -> dict[str, str]:
 
 def environment(accelerator: str, devices: int) -> dict[str, Any]:
     """Versions, system, processor, threads, device. No host names, no paths, no user names."""
-    import torch
+    from threadpoolctl import threadpool_info
 
+    blas = [pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"]
     return {
         "versions": versions(),
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "torch_threads": torch.get_num_threads(),
+        "torch_threads": sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None,
+        "blas_threads": max(blas, default=None),
         "accelerator": torch.cuda.get_device_name(0) if _on_cuda(accelerator) else "cpu",
         "devices": devices,
     }
 
 
 def _on_cuda(accelerator: str) -> bool:
+    if "torch" not in sys.modules:  # a learner that runs without it
+        return False
     import torch
 
     return accelerator in ("auto", "cuda", "gpu") and torch.cuda.is_available()

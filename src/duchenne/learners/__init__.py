@@ -13,6 +13,7 @@ from ..errors import MissingExtraError, RecipeError, did_you_mean
 # Name -> module and class. Text, so that no learner's packages are imported before it is asked for.
 LEARNERS: dict[str, tuple[str, str]] = {
     "torch": ("duchenne.learners.torch_learner", "TorchLearner"),
+    "scratch": ("duchenne.learners.scratch_learner", "ScratchLearner"),
 }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from ..datasets.faceset import FaceSet
 from ..errors import DataError, RecipeError, did_you_mean
 from ..labels import Output
-from ..recipe import Loss, Stop
+from ..recipe import Loss, Section, Stop
 
 Array = npt.NDArray[Any]
 Row = dict[str, Any]
@@ -126,6 +126,26 @@ def sample_weights(faces: FaceSet, weight: Array | None) -> npt.NDArray[np.float
     if not np.isfinite(w).all() or (w < 0).any() or (len(w) and not w.any()):
         raise DataError(f"{faces.name}: sample weights must be finite, 0 or more, and not all 0")
     return w
+
+
+def refuse_unused(
+    learner: str, sections: Mapping[str, Section], honoured: Mapping[str, Sequence[str]]
+) -> None:
+    """Raise RecipeError for a setting that would be ignored in silence.
+
+    Args:
+        learner: The learner's name, for the message.
+        sections: Section name -> its values.
+        honoured: Section name -> the fields that the learner heeds; all others must be at their default.
+    """
+    for name, section in sections.items():
+        for field, info in type(section).model_fields.items():
+            value = getattr(section, field)
+            if field not in honoured.get(name, ()) and value != info.get_default(call_default_factory=True):
+                raise RecipeError(
+                    f"{name}.{field} = {value!r}: learner '{learner}' has no such setting",
+                    f"leave it out; of [{name}] it heeds {', '.join(honoured.get(name, ())) or 'nothing'}",
+                )
 
 
 def outputs_to_json(outputs: tuple[Output, ...]) -> list[dict[str, Any]]:

@@ -30,7 +30,8 @@ from .checkpoint import (
 )
 from .contract import Listener, Row, epoch_seed, lower_is_better
 from .losses import penalty, sample_losses, total_loss
-from .schedules import factor, make_optimizer
+from .optimizers import make_optimizer
+from .schedules import factor
 from .scores import EpochScores
 
 # Samples per batch where no gradient is needed; larger batches gain nothing on CPU and cost memory.

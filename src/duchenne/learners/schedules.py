@@ -1,27 +1,10 @@
-"""Optimisers by name, and learning-rate schedules as pure functions of progress."""
+"""Learning-rate schedules as pure functions of progress."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
-import torch
-
-from ..recipe import Optimizer, Schedule
-
-
-def make_optimizer(parameters: Iterable[torch.nn.Parameter], spec: Optimizer) -> torch.optim.Optimizer:
-    """Construct the optimiser that a recipe section names."""
-    if spec.name == "sgd":
-        return torch.optim.SGD(
-            parameters,
-            lr=spec.lr,
-            momentum=spec.momentum,
-            nesterov=spec.nesterov,
-            weight_decay=spec.weight_decay,
-        )
-    kind = torch.optim.Adam if spec.name == "adam" else torch.optim.AdamW
-    return kind(parameters, lr=spec.lr, betas=spec.betas, eps=spec.eps, weight_decay=spec.weight_decay)
+from ..recipe import Schedule
 
 
 def _power(rate: float, exponent: float) -> float:

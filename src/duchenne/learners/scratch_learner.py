@@ -1,0 +1,370 @@
+"""The NumPy engine as a learner like the others: recipes, runs, checkpoints, export."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import math
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..datasets.faceset import FaceSet
+from ..errors import RecipeError, RunError, TrainingError, did_you_mean
+from ..recipe import Balance, Loss, Optimizer, Schedule, Stop, Train
+from ..scratch import SGD, Adam, Head, Net, Solver
+from ..transforms import Preprocess
+from .arrayfile import read_arrays, write_arrays
+from .classifier import FaceClassifier
+from .contract import (
+    Array,
+    Listener,
+    Row,
+    Storage,
+    check_loss,
+    check_trainable,
+    monitor_of,
+    outputs_from_json,
+    outputs_to_json,
+    refuse_unused,
+    sample_weights,
+    target_arrays,
+)
+from .pixels import ShapedPixels
+from .schedules import factor
+from .weighting import balanced
+
+# Samples per batch of a prediction.
+EVAL_BATCH = 256
+
+# What the engine heeds of each section; anything else set is refused.
+HONOURED = {
+    "optimizer": ("name", "lr", "momentum", "nesterov", "betas", "eps"),
+    "loss": ("weights", "label_smoothing", "l2"),
+    "train": ("epochs", "batch_size", "seed"),
+}
+
+
+class FaceExamples:
+    """A FaceSet as the engine takes it: inputs are made a batch at a time, pixels stay uint8 in memory."""
+
+    def __init__(self, faces: FaceSet, preprocess: Preprocess, weight: Array | None = None) -> None:
+        arrays = {o.name: target_arrays(faces, o) for o in faces.outputs}
+        self.targets = {k: values for k, (values, _) in arrays.items()}
+        self.masks = {k: mask for k, (_, mask) in arrays.items()}
+        self.weight = sample_weights(faces, weight)
+        self._pixels = ShapedPixels(faces, preprocess)
+        self._preprocess = preprocess
+
+    def __len__(self) -> int:
+        return len(self.weight)
+
+    def fill(self, rows: Array, out: Array) -> None:
+        """Write the preprocessed pixels of `rows` ``(n,)`` into `out` ``(n, D)`` float32, planes in order."""
+        out[...] = self._preprocess(self._pixels[rows]).reshape(len(rows), -1)
+
+
+class ScratchLearner(FaceClassifier):
+    """A fully connected net of `duchenne.scratch`, on CPU.
+
+    Args:
+        args: Of the net: hidden (list of layer sizes), activation, slope, dropout (the probability to drop),
+            init, init_std; see `duchenne.scratch.Net`.
+        preprocess, balance, optimizer, schedule, loss, stop, train: See those classes; None: defaults. What
+            the engine has not (averaged weights, L1, mixed precision, decoupled decay) is refused.
+
+    Attributes:
+        sample_losses_: ``(N,)`` float32, the loss of each training sample as computed in the last epoch.
+    """
+
+    def __init__(
+        self,
+        args: Mapping[str, Any] | None = None,
+        preprocess: Preprocess | None = None,
+        balance: Balance | None = None,
+        optimizer: Optimizer | None = None,
+        schedule: Schedule | None = None,
+        loss: Loss | None = None,
+        stop: Stop | None = None,
+        train: Train | None = None,
+    ) -> None:
+        self.args = args
+        self.preprocess = preprocess
+        self.balance = balance
+        self.optimizer = optimizer
+        self.schedule = schedule
+        self.loss = loss
+        self.stop = stop
+        self.train = train
+
+    # -- fitting --------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        X: FaceSet | Array,
+        y: Any = None,
+        val: FaceSet | tuple[Array, Any] | None = None,
+        *,
+        storage: Storage | None = None,
+        listener: Listener | None = None,
+    ) -> ScratchLearner:
+        """Train; arguments as in `TorchLearner.fit`.
+
+        Raises:
+            DataError: No samples, one class only, targets that do not fit, other labels in `val`.
+            RecipeError: A setting that does not fit the outputs or the data, or that the engine has not.
+            TrainingError: The loss or a weight became nan or infinite.
+            RunError: A checkpoint cannot be read or written.
+        """
+        faces = self._as_faces(X, y)
+        self.outputs_ = faces.outputs
+        train = self._examples(faces)
+        held_out = None if val is None else FaceExamples(self._held_out(val), self._preprocess)
+        net, solver = self._solver(len(train))
+        keeper = _Keeper(self, solver, storage, listener)
+        solver.on_epoch, solver.on_batch, solver.stop = keeper.on_epoch, keeper.on_batch, keeper.stop
+        keeper.begin(math.ceil(len(train) / solver.batch_size))
+        if solver.epoch < solver.epochs:
+            try:
+                solver.fit(train, held_out)
+            except FloatingPointError as error:
+                raise TrainingError(
+                    f"{error}; {keeper.kept()}", "a lower optimizer.lr usually helps"
+                ) from None
+        if solver.best_parameters:
+            net.load(solver.best_parameters)
+        self.net_ = net
+        self.history_, self.best_, self.n_iter_ = solver.history, solver.best, solver.epoch
+        self.finished_, self.reason_ = solver.finished, solver.reason
+        self.sample_losses_ = solver.sample_losses
+        return self
+
+    def check(self, faces: FaceSet, val: FaceSet | None = None) -> None:
+        """Raise what `fit` would raise of settings and data before its first step; nothing is kept.
+
+        Raises:
+            DataError, RecipeError: As `fit`.
+        """
+        twin = type(self)(**self.get_params(deep=False))
+        twin.outputs_ = faces.outputs
+        rows, _ = twin._balanced(faces)
+        if val is not None:
+            twin._held_out(val)
+        twin._solver(len(faces) if rows is None else len(rows))
+
+    @property
+    def _preprocess(self) -> Preprocess:
+        return self.preprocess or Preprocess()
+
+    @property
+    def _train(self) -> Train:
+        return self.train or Train()
+
+    def _balanced(self, faces: FaceSet) -> tuple[Array | None, Array | None]:
+        check_trainable(faces)
+        return balanced(faces, self.balance or Balance(), self._train.seed)
+
+    def _examples(self, faces: FaceSet) -> FaceExamples:
+        rows, weight = self._balanced(faces)
+        return FaceExamples(faces if rows is None else faces.select(rows), self._preprocess, weight)
+
+    def _make_net(self) -> Net:
+        """The net with initial weights. Raises RecipeError for an argument that it does not take."""
+        args, size = dict(self.args or {}), self._preprocess.size
+        known = [
+            p.name for p in inspect.signature(Net).parameters.values() if p.name not in
+            ("in_features", "heads", "seed", "dtype")
+        ]  # fmt: skip
+        for name in args:
+            if name not in known:
+                raise RecipeError(f"learner.args.{name}: no such argument", did_you_mean(name, known))
+        hidden = args.pop("hidden", (512, 256))
+        heads = [Head(o.name, o.kind, o.num_classes) for o in self.outputs_]
+        features = size[0] * size[1] * self._preprocess.channels
+        try:
+            return Net(features, hidden, heads, seed=self._train.seed, **args)
+        except (ValueError, TypeError) as error:
+            raise RecipeError(f"learner.args.{error}") from None
+
+    def _solver(self, n: int) -> tuple[Net, Solver]:
+        """Net and solver for `n` training samples. Raises RecipeError."""
+        opt, loss, train, stop = self.optimizer or Optimizer(), self.loss or Loss(), self._train, self.stop
+        refuse_unused("scratch", {"optimizer": opt, "loss": loss, "train": train}, HONOURED)
+        if opt.name == "adamw":
+            raise RecipeError("optimizer.name = 'adamw': learner 'scratch' has sgd and adam")
+        if train.batch_size > n:
+            raise RecipeError(
+                f"train.batch_size = {train.batch_size} is larger than the training part ({n} faces)",
+                f"take {n} or less",
+            )
+        net = self._make_net()
+        steps = math.ceil(n / train.batch_size)
+        schedule = self.schedule or Schedule()
+        total = steps * train.epochs
+        chosen = stop or Stop()
+        solver = Solver(
+            net,
+            SGD(opt.lr, opt.momentum, opt.nesterov)
+            if opt.name == "sgd"
+            else Adam(opt.lr, opt.betas, opt.eps),
+            batch_size=train.batch_size,
+            epochs=train.epochs,
+            seed=train.seed,
+            lr_factor=lambda step: factor(schedule, step, steps, total),
+            l2=loss.l2,
+            head_weights=dict(check_loss(self.outputs_, loss).weights),
+            label_smoothing=loss.label_smoothing,
+            patience=chosen.patience,
+            monitor=monitor_of(self.outputs_, chosen),
+            min_delta=chosen.min_delta,
+        )
+        return net, solver
+
+    # -- answering --------------------------------------------------------------------------------
+
+    def logits(self, X: FaceSet | Array) -> dict[str, npt.NDArray[np.float32]]:
+        """Logits ``{output: (N, K)}`` float32 of images or a FaceSet."""
+        self._check_fitted()
+        widths = [o.num_classes for o in self.outputs_]
+        out = np.empty((len(X), sum(widths)), np.float32)
+        for start in range(0, len(X), EVAL_BATCH):
+            rows = np.arange(start, min(start + EVAL_BATCH, len(X)))
+            pixels = X.pixels(rows) if isinstance(X, FaceSet) else np.asarray(X)[rows]
+            out[rows] = self.net_.logits(self._preprocess(pixels).reshape(len(rows), -1))
+        parts = np.split(out, np.cumsum(widths)[:-1], axis=1)
+        return {o.name: np.ascontiguousarray(p) for o, p in zip(self.outputs_, parts, strict=True)}
+
+    @property
+    def num_parameters_(self) -> int:
+        """How many numbers the net has."""
+        return int(self.net_.num_parameters)
+
+    # -- keeping --------------------------------------------------------------------------------
+
+    def _facts(self) -> dict[str, Any]:
+        facts = {
+            "args": dict(self.args or {}),
+            "preprocess": self._preprocess.to_json(),
+            "outputs": outputs_to_json(self.outputs_),
+        }
+        if self._values is not None:
+            facts["values"] = json.loads(json.dumps(self._values.tolist()))
+        return facts
+
+    def save(self, path: Path) -> None:
+        """Write weights and what describes the net as one safetensors file."""
+        self._check_fitted()
+        facts = self._facts() | {"best": self.best_, "epoch": self.n_iter_, "history": self.history_}
+        write_arrays(path, {"model": self.net_.parameters()}, facts)
+
+    @classmethod
+    def load(cls, path: Path) -> ScratchLearner:
+        """Read what `save` wrote, or the best checkpoint of a run. Raises RunError."""
+        groups, facts = read_arrays(path, ("model", "optimizer"))
+        try:
+            learner = cls(facts["args"], Preprocess.from_json(facts["preprocess"]))
+            learner.outputs_ = outputs_from_json(facts["outputs"])
+            learner.history_, learner.best_, learner.n_iter_ = facts["history"], facts["best"], facts["epoch"]
+        except KeyError as error:
+            raise RunError(f"checkpoint {path} does not say its {error}") from None
+        learner._values = np.array(facts["values"]) if "values" in facts else None
+        net = learner._make_net()
+        _load(net, groups["model"], path)
+        learner.net_ = net
+        return learner
+
+    def to_onnx(self) -> bytes:
+        """The fitted net as ONNX: preprocessed images in, logits per output out."""
+        from .scratch_export import export_scratch
+
+        self._check_fitted()
+        preprocess = self._preprocess
+        return export_scratch(self.net_, self.outputs_, preprocess.channels, preprocess.size)
+
+
+def _load(net: Net, arrays: Mapping[str, Array], path: Path) -> None:
+    try:
+        net.load(arrays)
+    except ValueError as error:
+        raise RunError(f"checkpoint {path} is of another net: {error}") from None
+
+
+class _Keeper:
+    """What happens around the epochs: resuming, checkpoints, the deadline, the listener."""
+
+    def __init__(
+        self, learner: ScratchLearner, solver: Solver, storage: Storage | None, listener: Listener | None
+    ) -> None:
+        self.learner, self.solver, self.storage, self.listener = learner, solver, storage, listener
+        self._begun = time.monotonic()
+
+    def begin(self, steps_per_epoch: int) -> None:
+        """Take up a stored training where there is one, and tell the listener."""
+        if self.storage is not None and self.storage.resume:
+            self._resume(self.storage)
+        if self.listener is not None:
+            self.listener.on_start(self.solver.epoch, self.solver.epochs, steps_per_epoch)
+
+    def on_batch(self, step: int) -> None:
+        """Pass it on."""
+        if self.listener is not None:
+            self.listener.on_batch(step)
+
+    def on_epoch(self, row: Row, better: bool) -> None:
+        """Write the checkpoints, then tell the listener."""
+        solver = self.solver
+        if self.storage is not None:
+            facts = self.learner._facts() | {
+                "tag": self.storage.tag, "epoch": solver.epoch, "history": solver.history,
+                "best": solver.best,
+            }  # fmt: skip
+            if better:
+                best = {"model": solver.best_parameters}
+                write_arrays(self.storage.folder / "best.safetensors", best, facts)
+            groups: dict[str, dict[str, Array]] = {"model": {}, "optimizer": {}}
+            for name, array in solver.state().items():
+                group, _, rest = name.partition("/")
+                groups[group][rest] = array
+            write_arrays(self.storage.folder / "last.safetensors", groups, facts)
+        if self.listener is not None:
+            self.listener.on_epoch(row, solver.history, solver.best)
+
+    def stop(self) -> str | None:
+        """The deadline's reason to stop, where the next epoch would pass it."""
+        deadline = None if self.storage is None else self.storage.deadline
+        if deadline is None:
+            return None
+        late = time.monotonic() - self._begun + self.solver.history[-1]["seconds"] > deadline
+        return f"time limit of {deadline:.0f} s" if late else None
+
+    def kept(self) -> str:
+        """What a training that failed leaves."""
+        if not self.solver.best:
+            return "no epoch was finished, so there is no checkpoint"
+        if self.storage is None:
+            return "nothing was stored"
+        return f"the checkpoint of epoch {self.solver.best['epoch']} is kept"
+
+    def _resume(self, storage: Storage) -> None:
+        path = storage.folder / "last.safetensors"
+        if not path.is_file():
+            return
+        groups, facts = read_arrays(path, ("model", "optimizer"))
+        if facts.get("tag") != storage.tag:
+            raise RunError(
+                f"checkpoint {path} is of another recipe or other data "
+                f"({facts.get('tag')}, this one is {storage.tag})",
+                "train under another --name, or start over with --force",
+            )
+        best, _ = read_arrays(storage.folder / "best.safetensors", ("model", "optimizer"))
+        arrays = {f"{g}/{k}": v for g, group in groups.items() for k, v in group.items()}
+        try:
+            self.solver.restore(arrays, facts["epoch"], facts["history"], facts["best"], best["model"])
+        except KeyError as error:
+            raise RunError(f"checkpoint {path} does not say its {error}") from None
+        except ValueError as error:
+            raise RunError(f"checkpoint {path} is of another net: {error}") from None
