@@ -45,19 +45,20 @@ def environment(accelerator: str, devices: int) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         "processor": _processor(),
         "cores": os.cpu_count(),
+        # A learner that runs without torch does not load it for its record.
         "torch_threads": sys.modules["torch"].get_num_threads() if "torch" in sys.modules else None,
         "blas_threads": max(blas, default=None),
-        "accelerator": torch.cuda.get_device_name(0) if _on_cuda(accelerator) else "cpu",
+        "accelerator": _device(accelerator),
         "devices": devices,
     }
 
 
-def _on_cuda(accelerator: str) -> bool:
-    if "torch" not in sys.modules:  # a learner that runs without it
-        return False
+def _device(accelerator: str) -> str:
+    if "torch" not in sys.modules or accelerator not in ("auto", "cuda", "gpu"):
+        return "cpu"
     import torch
 
-    return accelerator in ("auto", "cuda", "gpu") and torch.cuda.is_available()
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "cpu"
 
 
 def _processor() -> str:
