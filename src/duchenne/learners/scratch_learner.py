@@ -128,13 +128,10 @@ class ScratchLearner(FaceClassifier):
         keeper = _Keeper(self, solver, storage, listener)
         solver.on_epoch, solver.on_batch, solver.stop = keeper.on_epoch, keeper.on_batch, keeper.stop
         keeper.begin(math.ceil(len(train) / solver.batch_size))
-        if solver.epoch < solver.epochs:
-            try:
-                solver.fit(train, held_out)
-            except FloatingPointError as error:
-                raise TrainingError(
-                    f"{error}; {keeper.kept()}", "a lower optimizer.lr usually helps"
-                ) from None
+        try:
+            solver.fit(train, held_out)
+        except FloatingPointError as error:
+            raise TrainingError(f"{error}; {keeper.kept()}", "a lower optimizer.lr usually helps") from None
         if solver.best_parameters:
             net.load(solver.best_parameters)
         self.net_ = net
@@ -182,12 +179,19 @@ class ScratchLearner(FaceClassifier):
         for name in args:
             if name not in known:
                 raise RecipeError(f"learner.args.{name}: no such argument", did_you_mean(name, known))
+        for name in ("slope", "dropout", "init_std"):
+            if isinstance(value := args.get(name, 0), bool) or not isinstance(value, int | float):
+                raise RecipeError(f"learner.args.{name} = {value!r}: must be a number")
         hidden = args.pop("hidden", (512, 256))
+        if not isinstance(hidden, list | tuple):
+            raise RecipeError(
+                f"learner.args.hidden = {hidden!r}: must be a list of layer sizes", "for example [512, 256]"
+            )
         heads = [Head(o.name, o.kind, o.num_classes) for o in self.outputs_]
         features = size[0] * size[1] * self._preprocess.channels
         try:
             return Net(features, hidden, heads, seed=self._train.seed, **args)
-        except (ValueError, TypeError) as error:
+        except ValueError as error:
             raise RecipeError(f"learner.args.{error}") from None
 
     def _solver(self, n: int) -> tuple[Net, Solver]:
