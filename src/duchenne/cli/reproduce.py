@@ -26,7 +26,10 @@ def reproduce_command(
     ] = None,
     results: Annotated[Path, typer.Option(metavar="DIR", help="Gets ID.json.")] = Path("results"),
     page: Annotated[
-        bool, typer.Option("--page", help="Only write docs/results.md anew from the files.")
+        bool,
+        typer.Option(
+            "--page", help="Only write docs/results.md anew, from the files and the recipes' words."
+        ),
     ] = False,
     page_file: Annotated[Path, typer.Option(metavar="FILE", help="The results page.")] = Path(
         "docs/results.md"
@@ -44,10 +47,12 @@ def reproduce_command(
     """
     if page:
         from ..errors import RunError
+        from ..reports.results import renew_claims
         from ..reports.results_page import write_results_page
 
         if not results.is_dir():
             raise RunError(f"there is no folder {results}, so the page would be empty", "--results names it")
+        renew_claims(results)
         write_results_page(results, page_file)
         typer.echo(str(page_file))
         return

@@ -47,6 +47,8 @@ class SeedResult:
         num_parameters: Trained numbers of the model.
         run_fingerprint: SHA-256 (16 hex digits) over the run's recipe, history, predictions and metrics.
         confusion: Of the test part, or of validation where the test part was not read.
+        also: Name -> figures of what the recipe evaluates also, such as FER2013's other test part.
+        views: Which views of a face were averaged, other than "single".
     """
 
     __pydantic_config__ = _STRICT
@@ -65,16 +67,43 @@ class SeedResult:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     num_parameters: int = 0
     confusion: Confusion | None = None
+    also: dict[str, Figures] = field(default_factory=dict)
+    views: list[str] = field(default_factory=list)
+
+    def figures(self, part: str) -> Figures:
+        """Figures of "train", "val", "test" or of a part in `also`; empty where there are none."""
+        found: Figures = getattr(self, part) if part in ("train", "val", "test") else self.also.get(part, {})
+        return found
+
+
+@dataclass
+class ResultTable:
+    """A table of its own, for what is not one training a row: a search, a growing, a comparison.
+
+    Attributes:
+        columns: Names; those that end in "(%)" hold percent. A column "claimed X (%)" stands against one
+            "measured X (%)".
+        rows: Cells as many as columns; the first one names the row. None: nothing there.
+        note: A sentence under it.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    title: str
+    columns: list[str]
+    rows: list[list[str | float | int | None]]
+    note: str = ""
 
 
 @dataclass
 class DataUsed:
-    """Which data: the set's name and the fingerprint of what was read."""
+    """Which data: the set's name and the fingerprint of what was read; split -> the publisher's parts."""
 
     __pydantic_config__ = _STRICT
 
     name: str
     fingerprint: str
+    parts: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass
@@ -86,10 +115,15 @@ class ResultFile:
         status: "complete": exact settings, all epochs; "partial"; "not comparable".
         sentence: Why that is the status, in one plain sentence.
         claimed: Split -> figure -> what the source claims.
-        seeds: One entry a training.
+        seeds: One entry a training; empty where tables say it all.
         versions: Package -> version.
         command: What brings these figures again.
         notes: What the source leaves open or gets wrong, and what was chosen.
+        claimed_confusion: The confusion matrix of the test part as the source prints it, rows true classes.
+        differences: Why measured and claimed figures differ.
+        headline, claimed_headline: The row's measured and claimed figure in the list of rows, where there are
+            no seeds or no `claimed` to take them from.
+        tables: Further tables.
     """
 
     __pydantic_config__ = _STRICT
@@ -105,6 +139,11 @@ class ResultFile:
     versions: dict[str, str]
     command: str
     notes: list[str] = field(default_factory=list)
+    claimed_confusion: list[list[int]] = field(default_factory=list)
+    differences: list[str] = field(default_factory=list)
+    headline: str = ""
+    claimed_headline: str = ""
+    tables: list[ResultTable] = field(default_factory=list)
     schema: int = SCHEMA
 
 
@@ -142,8 +181,15 @@ def load_result(path: Path) -> ResultFile:
         raise RunError(f"{path}, field '{where}': {first['msg']}", again) from None
     if result.id != path.stem:
         raise RunError(f"{path} is of the recipe '{result.id}'", "name a result file after its recipe")
-    if not result.seeds:
-        raise RunError(f"{path} holds no training", again)
+    if not result.seeds and not result.tables:
+        raise RunError(f"{path} holds no training and no table", again)
+    for t, table in enumerate(result.tables):
+        for r, row in enumerate(table.rows):
+            if len(row) != len(table.columns):
+                where = f"field 'tables.{t}.rows.{r}': {len(row)} cells for {len(table.columns)} columns"
+                raise RunError(f"{path}, {where}", again)
+    if any(len(row) != len(result.claimed_confusion) for row in result.claimed_confusion):
+        raise RunError(f"{path}, field 'claimed_confusion': the matrix is not square", again)
     return result
 
 

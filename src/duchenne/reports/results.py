@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from ..errors import RunError
+from ..errors import RecipeError, RunError
 from ..experiment.run import Run
 from ..recipe import Recipe, load_recipe, recipe_ids
-from .measured import Evaluated, evaluations, history_figures, main_output, output_names, split_figures
-from .resultfile import Confusion, DataUsed, ResultFile, ResultStatus, SeedResult
+from .claims import claimed_text
+from .measured import (
+    Evaluated,
+    evaluations,
+    flat_figures,
+    history_figures,
+    main_output,
+    output_names,
+    split_figures,
+)
+from .resultfile import Confusion, DataUsed, ResultFile, ResultStatus, SeedResult, load_results, write_result
 
 # Sections of a recipe that may differ without making the training another one.
-_NOT_LEARNING = ("title", "source", "cost", "evaluate", "expect")
+_NOT_LEARNING = ("title", "source", "cost", "evaluate", "tune", "expect")
 
 
 def result_from_runs(runs: Sequence[Run], *, not_comparable: str = "", command: str = "") -> ResultFile:
@@ -43,30 +54,73 @@ def result_from_runs(runs: Sequence[Run], *, not_comparable: str = "", command: 
         raise RunError(f"nothing has been measured of {ids[0]} yet", "finish an epoch, or evaluate the run")
     entries.sort(key=lambda s: s.seed)
     changed = sorted({line for recipe in recipes for line in _changes(packaged, recipe)})
-    status, sentence = _status(runs, entries, changed, not_comparable)
-    expect = packaged.expect
+    status, sentence = _status(runs, entries, changed, not_comparable, list(packaged.evaluate.also))
+    claims = claims_of(packaged)
+    shown = next((s.confusion for s in entries if s.confusion is not None), None)
+    if shown is not None and claims["claimed_confusion"]:
+        _check_matrix(claims["claimed_confusion"], shown.labels)
     return ResultFile(
         id=packaged.id,
-        title=packaged.title,
-        source=packaged.source,
         status=status,
         sentence=sentence,
-        claimed={"train": dict(expect.train), "val": dict(expect.val), "test": dict(expect.test)},
         seeds=entries,
         data=data,
-        versions={str(k): str(v) for k, v in runs[-1].info("environment").get("versions", {}).items()},
+        versions=versions_of(runs[-1]),
         command=command or f"duchenne reproduce {packaged.id}",
-        notes=[*_view_notes(runs), *expect.notes],
+        **claims,
     )
 
 
-def _view_notes(runs: Sequence[Run]) -> list[str]:
-    views = {e.views for run in runs for e in evaluations(run)} - {"single"}
-    return (
-        [f"Figures are of probabilities averaged over several views: {', '.join(sorted(views))}."]
-        if views
-        else []
-    )
+def versions_of(run: Run) -> dict[str, str]:
+    """Package -> version that a run was made with."""
+    return {str(k): str(v) for k, v in run.info("environment").get("versions", {}).items()}
+
+
+def claims_of(recipe: Recipe) -> dict[str, Any]:
+    """The fields of a result file that a recipe says, and no run: what is claimed, and the words about it."""
+    expect = recipe.expect
+    return {
+        "title": recipe.title,
+        "source": recipe.source,
+        "claimed": {"train": dict(expect.train), "val": dict(expect.val), "test": dict(expect.test)},
+        "claimed_headline": _best_claimed_trial(recipe),
+        "claimed_confusion": [list(row) for row in expect.confusion],
+        "notes": list(expect.notes),
+        "differences": list(expect.differences),
+    }
+
+
+def _best_claimed_trial(recipe: Recipe) -> str:
+    values = [trial.val["accuracy"] for trial in recipe.expect.trials if "accuracy" in trial.val]
+    if not values:
+        return ""
+    return f"val {claimed_text('accuracy', max(values))}, the best of {len(values)} settings"
+
+
+def renew_claims(folder: Path) -> list[Path]:
+    """Bring what the packaged recipes say into their result files; no figure is touched.
+
+    A sentence on a difference is written after it was measured, and must not need a training.
+
+    Returns:
+        The files that changed.
+    """
+    changed = []
+    for result in load_results(folder):
+        if result.id in recipe_ids():
+            renewed = replace(result, **claims_of(load_recipe(result.id)))
+            if renewed != result:
+                changed.append(write_result(renewed, folder))
+    return changed
+
+
+def _check_matrix(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> None:
+    if len(matrix) != len(labels) or any(len(row) != len(labels) for row in matrix):
+        shape = f"{len(matrix)} rows of {sorted({len(row) for row in matrix})} cells"
+        raise RecipeError(
+            f"expect.confusion has {shape}, the output has {len(labels)} labels",
+            f"one row a true class, one column an answer: {', '.join(labels)}",
+        )
 
 
 def _data(runs: Sequence[Run]) -> DataUsed:
@@ -75,7 +129,8 @@ def _data(runs: Sequence[Run]) -> DataUsed:
         names = "; ".join(f"{name} {fingerprint}" for name, fingerprint in sorted(used))
         raise RunError(f"these runs saw different data: {names}", "give runs on the same data")
     name, fingerprint = used.pop()
-    return DataUsed(name, fingerprint)
+    parts = {e.name: e.part for run in runs for e in evaluations(run) if e.part and "-" not in e.name}
+    return DataUsed(name, fingerprint, parts)
 
 
 def _seed_result(run: Run, packaged: Recipe) -> SeedResult:
@@ -88,7 +143,7 @@ def _seed_result(run: Run, packaged: Recipe) -> SeedResult:
             e.epoch is not None
             and best is not None
             and e.epoch != best
-            and e.name in ("train", "val", "test")
+            and "-" not in e.name  # another data set's
         ):
             raise RunError(
                 f"{run.path.name}: the '{e.name}' figures are of epoch {e.epoch}, the best one is now {best}",
@@ -98,9 +153,12 @@ def _seed_result(run: Run, packaged: Recipe) -> SeedResult:
     history = run.history()
     last = {}
     if history:
+        losses = [row["train_loss"] for row in history if row.get("train_loss") is not None]
+        figures["train"]["min_loss"] = min(losses, default=None)
         last = {s: history_figures(history[-1], s, main, output_names(run)) for s in ("train", "val")}
     intervals = {}
-    for split in ("train", "val", "test"):
+    also = [name for name in packaged.evaluate.also if name in done]
+    for split in ("train", "val", "test", *also):
         found = done[split].output(main) if split in done else None
         if found is not None and "accuracy" in found.intervals:
             intervals[split] = found.intervals["accuracy"]
@@ -119,6 +177,8 @@ def _seed_result(run: Run, packaged: Recipe) -> SeedResult:
         intervals=intervals,
         num_parameters=state.num_parameters,
         confusion=_confusion(done, main),
+        also={name: flat_figures(done[name], main) for name in also},
+        views=sorted({e.views for e in done.values()} - {"single"}),
     )
 
 
@@ -153,7 +213,11 @@ def flat_fields(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _status(
-    runs: Sequence[Run], seeds: Sequence[SeedResult], changed: Sequence[str], not_comparable: str
+    runs: Sequence[Run],
+    seeds: Sequence[SeedResult],
+    changed: Sequence[str],
+    not_comparable: str,
+    also: Sequence[str],
 ) -> tuple[ResultStatus, str]:
     short = [
         s
@@ -171,6 +235,9 @@ def _status(
         words.append(
             "The test part was not read" + ("." if len(unread) == len(seeds) else f" for seed {unread}.")
         )
+    for name in also:
+        if lacking := [s.seed for s in seeds if name not in s.also]:
+            words.append(f"{name} was not read (seeds {lacking}).")
     moved = [run.state.seed for run in runs if any(e.data_changed for e in evaluations(run))]
     if moved:
         words.append(f"The data changed between training and evaluation (seeds {moved}).")
