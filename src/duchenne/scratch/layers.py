@@ -39,18 +39,15 @@ class Linear:
     def __init__(self, weight: Array, bias: Array, d_weight: Array, d_bias: Array) -> None:
         self.weight, self.bias, self.d_weight, self.d_bias = weight, bias, d_weight, d_bias
         self._gemm, self._gemv = get_blas_funcs(("gemm", "gemv"), dtype=weight.dtype)
-        self._reserve(1)
-
-    def _reserve(self, n: int) -> None:
-        """Buffers for n samples."""
-        (d, b), dtype = self.weight.shape, self.weight.dtype
-        self._y, self._dx = np.empty((n, b), dtype), np.empty((n, d), dtype)
-        self._ones = np.ones(n, dtype)
+        none = np.empty(0, weight.dtype)
+        self._y: Array = none
+        self._dx: Array = none
+        self._ones: Array = none
 
     def forward(self, x: Array) -> Array:
         """y = x W + b."""
         if len(x) > len(self._y):
-            self._reserve(len(x))
+            self._y = np.empty((len(x), self.weight.shape[1]), self.weight.dtype)
         self._x = x
         y = self._y[: len(x)]
         np.matmul(x, self.weight, out=y)
@@ -60,12 +57,16 @@ class Linear:
     def backward(self, dy: Array, beta: float = 0.0, *, need_dx: bool = True) -> Array | None:
         """Accumulate dW and db; return dx ``(N, D)``, or None where nobody needs it (the first layer)."""
         n = len(dy)
+        if n > len(self._ones):
+            self._ones = np.ones(n, dy.dtype)
         # BLAS counts by columns: a C-ordered matrix is its transpose there, so dW^T = dy^T x is what is asked
         # for, and no array is copied.
         self._gemm(1.0, dy.T, self._x.T, beta=beta, c=self.d_weight.T, trans_b=True, overwrite_c=True)
         self._gemv(1.0, dy.T, self._ones[:n], beta=beta, y=self.d_bias, overwrite_y=True)
         if not need_dx:
             return None
+        if n > len(self._dx):
+            self._dx = np.empty((n, self.weight.shape[0]), dy.dtype)
         return np.matmul(dy, self.weight.T, out=self._dx[:n])
 
 

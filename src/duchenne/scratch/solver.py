@@ -130,7 +130,6 @@ class Solver:
         self.best_parameters: dict[str, Array] = {}
         self.epoch, self.finished, self.reason = 0, False, ""
         self.sample_losses = np.zeros(0, np.float32)
-        self._x = np.empty((batch_size, net.in_features), np.float32)
 
     def fit(self, train: Examples, val: Examples | None = None) -> None:
         """Train until the epochs are done, patience ends, or `stop` gives a reason.
@@ -140,6 +139,9 @@ class Solver:
             FloatingPointError: The loss or a weight became nan or infinite; `best_parameters` keep what was
                 best before.
         """
+        # The only inputs held as floats: one batch.
+        longest = min(self.batch_size, max(len(train), 0 if val is None else len(val)))
+        self._x = np.empty((longest, self.net.in_features), np.float32)
         known = Targets(train, self.net.heads)
         checked = None if val is None else Targets(val, self.net.heads)
         with np.errstate(over="ignore", invalid="ignore", divide="ignore", under="ignore"):
