@@ -1,0 +1,1 @@
+"""Which training samples to drop or weigh less, from per-sample losses."""

@@ -1,0 +1,1 @@
+"""Hand-made image features: NumPy in, NumPy out."""
