@@ -40,11 +40,14 @@ class SlowNet:
     """A fully connected softmax classifier with SGD and momentum, or Adam.
 
     Args:
-        parameters: As `Net.parameters` gives them; copied to float64.
+        parameters: As `Net.parameters` gives them; copied to `dtype`.
     """
 
-    def __init__(self, parameters: dict[str, Array], slope: float = 0.0, l2: float = 0.0) -> None:
-        self.p = {k: np.array(v, np.float64) for k, v in parameters.items()}
+    def __init__(
+        self, parameters: dict[str, Array], slope: float = 0.0, l2: float = 0.0, dtype: Any = np.float64
+    ) -> None:
+        self.p = {k: np.array(v, dtype) for k, v in parameters.items()}
+        self.dtype = dtype
         self.depth, self.slope, self.l2 = len(parameters) // 2, slope, l2
         self.v = {k: np.zeros_like(v) for k, v in self.p.items()}
         self.s = {k: np.zeros_like(v) for k, v in self.p.items()}
@@ -54,7 +57,7 @@ class SlowNet:
         self, x: Array, codes: Array, masks: list[Array] | None = None
     ) -> tuple[float, dict[str, Array]]:
         """Mean cross-entropy without the penalty, and all gradients with it."""
-        x, inputs, before = np.asarray(x, np.float64), [], []
+        x, inputs, before = np.asarray(x, self.dtype), [], []
         for i in range(self.depth):
             inputs.append(x)
             y = linear_forward(x, self.p[f"linear{i}.weight"], self.p[f"linear{i}.bias"])
@@ -63,7 +66,7 @@ class SlowNet:
             if masks is not None and i < self.depth - 1:
                 x = x * masks[i]
         probs = softmax(x)
-        one_hot = np.eye(x.shape[1])[codes]
+        one_hot = np.eye(x.shape[1], dtype=self.dtype)[codes]
         loss = -np.mean(np.sum(one_hot * np.log(probs), axis=1))
         dout, grads = (probs - one_hot) / len(x), {}
         for i in reversed(range(self.depth)):
@@ -73,7 +76,8 @@ class SlowNet:
                 dout = relu_backward(dout, before[i], self.slope)
             w = f"linear{i}.weight"
             dout, grads[w], grads[f"linear{i}.bias"] = linear_backward(dout, inputs[i], self.p[w])
-            grads[w] = grads[w] + self.l2 * self.p[w]
+            if self.l2:
+                grads[w] = grads[w] + self.l2 * self.p[w]
         return float(loss), grads
 
     def sgd(self, grads: dict[str, Array], lr: float, momentum: float) -> None:

@@ -3,8 +3,9 @@
 Read in this order: `layers`, `losses`, `init`, `net`, `optim`, `scores`, `epoch`, `solver`.
 """
 
+from .epoch import Examples
 from .net import Head, Net
 from .optim import SGD, Adam, inverse_time, per_epoch
-from .solver import Examples, Solver
+from .solver import Solver
 
 __all__ = ["SGD", "Adam", "Examples", "Head", "Net", "Solver", "inverse_time", "per_epoch"]

@@ -1,9 +1,9 @@
-"""Targets made ready for training, and the figures of one epoch over batches."""
+"""Samples and their targets, and the figures of one epoch over batches."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,32 @@ from .losses import sigmoid_cross_entropy, softmax_cross_entropy
 from .net import Head
 from .scores import multi_figures, single_figures
 
-if TYPE_CHECKING:
-    from .solver import Examples
-
 Array = npt.NDArray[Any]
+
+
+class Examples(Protocol):
+    """Samples with their inputs made on demand, a batch at a time.
+
+    Attributes:
+        targets: Head name -> ``(N,)`` int64 codes or ``(N, K)`` float32 shares (single), ``(N, K)`` float32
+            occurrence (multi).
+        masks: Head name -> ``(N,)`` or ``(N, K)`` float32, 1 where annotated.
+        weight: ``(N,)`` float32 sample weights.
+    """
+
+    @property
+    def targets(self) -> Mapping[str, Array]: ...
+
+    @property
+    def masks(self) -> Mapping[str, Array]: ...
+
+    @property
+    def weight(self) -> Array: ...
+
+    def __len__(self) -> int: ...
+
+    def fill(self, rows: Array, out: Array) -> None:
+        """Write the inputs of `rows` ``(n,)`` into `out` ``(n, in_features)`` float32."""
 
 
 class Targets:

@@ -5,42 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .epoch import EpochFigures, Targets
+from .epoch import EpochFigures, Examples, Targets
 from .net import Net, load_into
 from .optim import Optimizer
 
 Array = npt.NDArray[Any]
 Row = dict[str, Any]
-
-
-class Examples(Protocol):
-    """Samples with their inputs made on demand, a batch at a time.
-
-    Attributes:
-        targets: Head name -> ``(N,)`` int64 codes or ``(N, K)`` float32 shares (single), ``(N, K)`` float32
-            occurrence (multi).
-        masks: Head name -> ``(N,)`` or ``(N, K)`` float32, 1 where annotated.
-        weight: ``(N,)`` float32 sample weights.
-    """
-
-    @property
-    def targets(self) -> Mapping[str, Array]: ...
-
-    @property
-    def masks(self) -> Mapping[str, Array]: ...
-
-    @property
-    def weight(self) -> Array: ...
-
-    def __len__(self) -> int: ...
-
-    def fill(self, rows: Array, out: Array) -> None:
-        """Write the inputs of `rows` ``(n,)`` into `out` ``(n, in_features)`` float32."""
 
 
 def constant(update: int) -> float:
