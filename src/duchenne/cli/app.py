@@ -16,6 +16,7 @@ from .recipes import list_command, show_command
 from .report import report_command
 from .reproduce import reproduce_command
 from .train import train_command
+from .tune import tune_command
 
 app = typer.Typer(
     name="duchenne",
@@ -60,6 +61,7 @@ data.command("export")(export_command)
 app.add_typer(recipes, name="recipes")
 app.add_typer(data, name="data")
 app.command("train")(train_command)
+app.command("tune")(tune_command)
 app.command("evaluate")(evaluate_command)
 app.command("report")(report_command)
 app.command("compare")(compare_command)
