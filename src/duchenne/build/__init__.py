@@ -8,7 +8,7 @@ from typing import Any
 
 from ..datasets import load
 from ..datasets.faceset import FaceSet
-from ..errors import RecipeError
+from ..errors import RecipeError, RunError, did_you_mean
 from ..learners import learner_class
 from ..learners.contract import refuse_unused
 from ..recipe import Recipe
@@ -35,20 +35,56 @@ def build_preprocess(recipe: Recipe) -> Preprocess:
     return Preprocess(**recipe.preprocess.model_dump())
 
 
-def build_learner(recipe: Recipe, accelerator: str = "auto", devices: int = 1) -> Any:
+def build_learner(
+    recipe: Recipe, accelerator: str = "auto", devices: int = 1, runs: Path = Path("runs")
+) -> Any:
     """The recipe's learner, not fitted.
 
     Args:
         recipe: What to build from.
         accelerator: Lightning Fabric's name of the device kind (torch learners).
         devices: Number of processes (torch learners).
+        runs: Folder where the run of `start.run` lies, if that is a name.
 
     Raises:
         RecipeError: A name that is not known.
+        RunError: The run to start from is not there.
         MissingExtraError: The learner's packages are not installed.
     """
     cls = learner_class(recipe.learner.name)
-    return LEARNER_SETTINGS[recipe.learner.name](cls, recipe, accelerator, devices)
+    learner = LEARNER_SETTINGS[recipe.learner.name](cls, recipe, accelerator, devices)
+    if recipe.start.run:
+        checkpoint = start_folder(recipe.start.run, runs) / "checkpoints" / "best.safetensors"
+        learner.set_params(start=checkpoint, start_train=recipe.start.train)
+    return learner
+
+
+def start_folder(run: str, runs: Path) -> Path:
+    """The folder of the run that a recipe starts from.
+
+    Args:
+        run: The recipe's `start.run`: a run folder by path, or its name in `runs`.
+        runs: Folder of the run folders.
+
+    Raises:
+        RunError: There is no such run, or it has no finished epoch.
+    """
+    folder = Path(run)
+    if not (folder / "run.json").is_file():
+        folder = runs / run
+    if not (folder / "run.json").is_file():
+        known = [p.parent.name for p in runs.glob("[!.]*/run.json")]
+        near = f"; {did_you_mean(run, known)}" if known else ""
+        raise RunError(
+            f"start.run = '{run}': there is no such run in {runs}",
+            f"train it first: duchenne train {run}{near}",
+        )
+    if not (folder / "checkpoints" / "best.safetensors").is_file():
+        raise RunError(
+            f"start.run = '{run}': that run has no finished epoch",
+            f"train it first: duchenne train {run} --resume",
+        )
+    return folder
 
 
 def _torch(cls: Any, recipe: Recipe, accelerator: str, devices: int) -> Any:
@@ -86,6 +122,20 @@ def _scratch(cls: Any, recipe: Recipe, accelerator: str, devices: int) -> Any:
     )
 
 
+def _trees(cls: Any, recipe: Recipe, accelerator: str, devices: int) -> Any:
+    _on_one_cpu("trees", accelerator, devices)
+    _no_model("trees", recipe)
+    unused = {n: getattr(recipe, n) for n in ("augment", "optimizer", "schedule", "loss")}
+    refuse_unused("trees", unused, {})
+    return cls(
+        args=dict(recipe.learner.args),
+        preprocess=build_preprocess(recipe),
+        balance=recipe.balance,
+        stop=recipe.stop,
+        train=recipe.train,
+    )
+
+
 def _on_one_cpu(learner: str, accelerator: str, devices: int) -> None:
     if accelerator not in ("auto", "cpu") or devices != 1:
         raise RecipeError(
@@ -107,4 +157,5 @@ def _no_model(learner: str, recipe: Recipe) -> None:
 LEARNER_SETTINGS: dict[str, Callable[[Any, Recipe, str, int], Any]] = {
     "torch": _torch,
     "scratch": _scratch,
+    "trees": _trees,
 }

@@ -65,7 +65,9 @@ class TrainingProgress:
 
 def epoch_line(row: dict[str, Any], epochs: int) -> str:
     """One epoch in one line: losses, the first figure of each output, time."""
-    parts = [f"epoch {row['epoch']}/{epochs}", f"{row['seconds']:.1f} s", f"lr {row['lr']:.2e}"]
+    parts = [f"epoch {row['epoch']}/{epochs}", f"{row['seconds']:.1f} s"]
+    if "lr" in row:  # trees have none
+        parts.append(f"lr {row['lr']:.2e}")
     for split in ("train", "val"):
         figures = [
             f"{key.removeprefix(split + '_')} {value:.4f}" for key, value in row.items() if _shown(key, split)

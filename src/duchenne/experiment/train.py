@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..build import build_faces, build_learner
+from ..build import build_faces, build_learner, start_folder
 from ..datasets.faceset import FaceSet
 from ..errors import DataError, DuchenneError, RecipeError, RunError
 from ..recipe import Recipe
@@ -68,7 +69,9 @@ def train(
         raise RecipeError("--resume goes on with a run, --force throws it away: give one of the two")
     path = runs / _folder_name(name or run_name(recipe, overrides))
     check_free(path, recipe, resume=resume, force=force)
-    learner = build_learner(recipe, accelerator, devices)
+    if recipe.start.run and start_folder(recipe.start.run, runs).resolve() == path.resolve():
+        raise RunError(f"run {path} cannot start from itself", "choose another --name")
+    learner = build_learner(recipe, accelerator, devices, runs)
     # What the end needs is asked for at the start, not after hours.
     need("onnx", "onnxscript", *(["tensorboard"] if tensorboard else []))
     from ..learners.contract import Storage
@@ -82,7 +85,9 @@ def train(
     fingerprint = faces.fingerprint()
     run = _opened(path, recipe, list(overrides), force)
     _check_same_data(run, fingerprint)
-    _record_circumstances(run, faces, fingerprint, accelerator, devices)
+    circumstances = environment(accelerator, devices) | _start_record(run, runs)
+    run.save_info("data", faces.describe() | {"fingerprint": fingerprint})
+    run.save_info("environment", circumstances)
     storage = Storage(path / "checkpoints", f"{recipe.fingerprint()}-{fingerprint}", resume, deadline)
     recorder = Recorder(run.path, listener, run.path / "tensorboard" if tensorboard else None)
     with _alone(path):
@@ -199,9 +204,25 @@ def _check_same_data(run: Run, fingerprint: str) -> None:
         )
 
 
-def _record_circumstances(run: Run, faces: FaceSet, fingerprint: str, accelerator: str, devices: int) -> None:
-    run.save_info("data", faces.describe() | {"fingerprint": fingerprint})
-    run.save_info("environment", environment(accelerator, devices))
+def _start_record(run: Run, runs: Path) -> dict[str, Any]:
+    """What the run's weights began from, as environment.json keeps it; empty for initial weights.
+
+    A run that goes on keeps what it began from, whatever became of that run since.
+    """
+    name = run.recipe.start.run
+    if not name:
+        return {}
+    if run.holds_work():
+        return {k: v for k, v in run.info("environment").items() if k.startswith("start_")}
+    begun = Run.open(start_folder(name, runs))
+    state, checkpoint = begun.state, begun.checkpoint("best")
+    return {
+        "start_run": begun.path.resolve().name,
+        "start_recipe": f"{state.recipe_id} {state.recipe_fingerprint}",
+        "start_epoch": state.best.get("epoch", state.epochs_done),
+        "start_status": f"{state.status}, {state.epochs_done} of {state.epochs_planned} epochs",
+        "start_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+    }
 
 
 def _record_end(run: Run, learner: Any) -> None:
@@ -246,7 +267,8 @@ class Recorder:
     board: Path | None = None
 
     def on_start(self, epochs_done: int, epochs: int, steps_per_epoch: int) -> None:
-        """Nothing to record; pass it on."""
+        """The learner knows how many epochs there are (a tree counts as one); record it and pass it on."""
+        _set(Run(self.path), epochs_planned=epochs)
         if self.inner is not None:
             self.inner.on_start(epochs_done, epochs, steps_per_epoch)
 
@@ -271,5 +293,5 @@ def _write_events(folder: Path, row: dict[str, Any]) -> None:
 
     with SummaryWriter(str(folder)) as writer:
         for key, value in row.items():
-            if key != "epoch":
+            if key != "epoch" and isinstance(value, int | float):
                 writer.add_scalar(key, value, row["epoch"])

@@ -14,6 +14,7 @@ from ..errors import MissingExtraError, RecipeError, did_you_mean
 LEARNERS: dict[str, tuple[str, str]] = {
     "torch": ("duchenne.learners.torch_learner", "TorchLearner"),
     "scratch": ("duchenne.learners.scratch_learner", "ScratchLearner"),
+    "trees": ("duchenne.learners.tree_learner", "TreeLearner"),
 }
 
 
