@@ -33,6 +33,7 @@ from .losses import penalty, sample_losses, total_loss
 from .optimizers import make_optimizer
 from .schedules import factor
 from .scores import EpochScores
+from .torch_start import hold_body
 
 # Samples per batch where no gradient is needed; larger batches gain nothing on CPU and cost memory.
 EVAL_BATCH = 256
@@ -51,6 +52,8 @@ class Plan:
         tag: What the checkpoints belong to; resuming from another tag is refused.
         resume: Go on from ``folder/last.safetensors`` where it exists.
         deadline: Seconds after which training stops at the end of an epoch; None: never.
+        only_heads: The heads alone are trained (the body's parameters require no gradients); the body's batch
+            norms stay in evaluation mode.
     """
 
     outputs: tuple[Output, ...]
@@ -66,6 +69,7 @@ class Plan:
     tag: str = ""
     resume: bool = False
     deadline: float | None = None
+    only_heads: bool = False
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -106,7 +110,7 @@ class Loop:
         listener: Listener | None,
     ) -> None:
         self.fabric, self.train, self.val, self.plan, self.listener = fabric, train, val, plan, listener
-        optimizer = make_optimizer(net.parameters(), plan.optimizer)
+        optimizer = make_optimizer((p for p in net.parameters() if p.requires_grad), plan.optimizer)
         self.bare = net
         self.net, self.optimizer = fabric.setup(net, optimizer)
         ema = plan.train.ema
@@ -216,6 +220,8 @@ class Loop:
         optimizer = self.plan.optimizer
         largest = LARGEST_STEP * (1 if optimizer.name == "sgd" else 1 - optimizer.betas[0])
         self.net.train()
+        if self.plan.only_heads:
+            hold_body(self.bare)
         for step, whole in enumerate(batches(order, self.plan.train.batch_size)):
             lr = self._set_lr((epoch - 1) * self.steps_per_epoch + step)
             if not lr < largest:

@@ -36,6 +36,7 @@ from .contract import (
 )
 from .pixels import ShapedPixels
 from .schedules import factor
+from .start import Slots, Which, begins, read_trained, side_by_side, take_over
 from .weighting import balanced
 
 # Samples per batch of a prediction.
@@ -76,6 +77,9 @@ class ScratchLearner(FaceClassifier):
             init, init_std; see `duchenne.scratch.Net`.
         preprocess, balance, optimizer, schedule, loss, stop, train: See those classes; None: defaults. What
             the engine has not (averaged weights, L1, mixed precision, decoupled decay) is refused.
+        start: A checkpoint to begin from; labels of its output layer are matched by name, new ones are
+            initialised with the seed.
+        start_train: "all" weights are trained, or the "head" (the output layer) alone; dropout stays on.
 
     Attributes:
         sample_losses_: ``(N,)`` float32, the loss of each training sample as computed in the last epoch.
@@ -91,6 +95,8 @@ class ScratchLearner(FaceClassifier):
         loss: Loss | None = None,
         stop: Stop | None = None,
         train: Train | None = None,
+        start: Path | None = None,
+        start_train: Which = "all",
     ) -> None:
         self.args = args
         self.preprocess = preprocess
@@ -100,6 +106,8 @@ class ScratchLearner(FaceClassifier):
         self.loss = loss
         self.stop = stop
         self.train = train
+        self.start = start
+        self.start_train = start_train
 
     # -- fitting --------------------------------------------------------------------------------
 
@@ -118,13 +126,16 @@ class ScratchLearner(FaceClassifier):
             DataError: No samples, one class only, targets that do not fit, other labels in `val`.
             RecipeError: A setting that does not fit the outputs or the data, or that the engine has not.
             TrainingError: The loss or a weight became nan or infinite.
-            RunError: A checkpoint cannot be read or written.
+            RunError: A checkpoint cannot be read or written, or the one to begin from does not fit.
         """
         faces = self._as_faces(X, y)
         self.outputs_ = faces.outputs
+        begun = begins(self.start, self.start_train, storage)
         train = self._examples(faces)
         held_out = None if val is None else FaceExamples(self._held_out(val), self._preprocess)
         net, solver = self._solver(len(train))
+        if begun:
+            self._begin(net)
         keeper = _Keeper(self, solver, storage, listener)
         solver.on_epoch, solver.on_batch, solver.stop = keeper.on_epoch, keeper.on_batch, keeper.stop
         keeper.begin(math.ceil(len(train) / solver.batch_size))
@@ -144,14 +155,17 @@ class ScratchLearner(FaceClassifier):
         """Raise what `fit` would raise of settings and data before its first step; nothing is kept.
 
         Raises:
-            DataError, RecipeError: As `fit`.
+            DataError, RecipeError, RunError: As `fit`.
         """
+        begun = begins(self.start, self.start_train, None)
         twin = type(self)(**self.get_params(deep=False))
         twin.outputs_ = faces.outputs
         rows, _ = twin._balanced(faces)
         if val is not None:
             twin._held_out(val)
-        twin._solver(len(faces) if rows is None else len(rows))
+        net, _ = twin._solver(len(faces) if rows is None else len(rows))
+        if begun:
+            twin._begin(net)
 
     @property
     def _preprocess(self) -> Preprocess:
@@ -194,6 +208,15 @@ class ScratchLearner(FaceClassifier):
         except ValueError as error:
             raise RecipeError(f"learner.args.{error}") from None
 
+    def _begin(self, net: Net) -> None:
+        """Put the weights of `start` into the net. Raises RunError where they do not fit."""
+        assert self.start is not None
+        trained = read_trained(self.start, "scratch", {"preprocess": self._preprocess.to_json()})
+        places = side_by_side(trained, self.outputs_)
+        last = net.output_layer
+        heads = {f"{last}.weight": Slots(1, places), f"{last}.bias": Slots(0, places)}
+        net.load(take_over(net.parameters(), trained, heads))
+
     def _solver(self, n: int) -> tuple[Net, Solver]:
         """Net and solver for `n` training samples. Raises RecipeError."""
         opt, loss, train, stop = self.optimizer or Optimizer(), self.loss or Loss(), self._train, self.stop
@@ -225,6 +248,7 @@ class ScratchLearner(FaceClassifier):
             patience=chosen.patience,
             monitor=monitor_of(self.outputs_, chosen),
             min_delta=chosen.min_delta,
+            only_output_layer=self.start_train == "head",
         )
         return net, solver
 
@@ -251,6 +275,7 @@ class ScratchLearner(FaceClassifier):
 
     def _facts(self) -> dict[str, Any]:
         facts = {
+            "learner": "scratch",
             "args": dict(self.args or {}),
             "preprocess": self._preprocess.to_json(),
             "outputs": outputs_to_json(self.outputs_),

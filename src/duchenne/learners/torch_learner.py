@@ -33,6 +33,8 @@ from .contract import (
 )
 from .launch import launch, open_fabric
 from .loop import EVAL_BATCH, Plan
+from .start import Which, begins
+from .torch_start import begin_from, train_heads_only
 from .weighting import balanced
 
 
@@ -47,6 +49,10 @@ class TorchLearner(FaceClassifier):
         accelerator: Lightning Fabric's name: "auto", "cpu", "cuda" or "mps".
         devices: Processes (one device each); above 1 on CPU they are spawned, so call from under
             ``if __name__ == "__main__":``.
+        start: A checkpoint to begin from; labels of its heads are matched by name, new ones are initialised
+            with the seed.
+        start_train: "all" weights are trained, or the "head" (the last layer of each output) alone: then the
+            body's parameters are frozen and its batch norms stay in evaluation mode; its dropout stays on.
     """
 
     def __init__(
@@ -63,6 +69,8 @@ class TorchLearner(FaceClassifier):
         train: Train | None = None,
         accelerator: str = "auto",
         devices: int = 1,
+        start: Path | None = None,
+        start_train: Which = "all",
     ) -> None:
         self.model = model
         self.args = args
@@ -76,6 +84,8 @@ class TorchLearner(FaceClassifier):
         self.train = train
         self.accelerator = accelerator
         self.devices = devices
+        self.start = start
+        self.start_train = start_train
 
     # -- fitting --------------------------------------------------------------------------------
 
@@ -102,14 +112,14 @@ class TorchLearner(FaceClassifier):
             DataError: No samples, one class only, targets that do not fit, other labels in `val`.
             RecipeError: A setting does not fit the outputs, or this machine has no such devices.
             TrainingError: The loss or a weight became nan or infinite.
-            RunError: A checkpoint cannot be read or written.
+            RunError: A checkpoint cannot be read or written, or the one to begin from does not fit.
         """
         faces = self._as_faces(X, y)
         check_trainable(faces)
         self.outputs_ = faces.outputs
         plan = self._plan(val is not None, storage)
         torch.manual_seed(epoch_seed(plan.train.seed, 0))
-        net = self._make_net()
+        net = self._begun_net(storage)
         rows, weight = balanced(faces, self.balance or Balance(), plan.train.seed)
         train = Source(faces if rows is None else faces.select(rows), plan.preprocess, weight)
         held_out = None if val is None else Source(self._held_out(val), plan.preprocess)
@@ -125,13 +135,13 @@ class TorchLearner(FaceClassifier):
         """Raise what `fit` would raise of settings, data and devices before its first step; nothing is kept.
 
         Raises:
-            DataError, RecipeError: As `fit`.
+            DataError, RecipeError, RunError: As `fit`.
         """
         twin = type(self)(**self.get_params(deep=False))
         check_trainable(faces)
         twin.outputs_ = faces.outputs
         plan = twin._plan(val is not None, None)
-        twin._make_net()
+        twin._begun_net(None)
         balanced(faces, twin.balance or Balance(), plan.train.seed)
         if val is not None:
             twin._held_out(val)
@@ -155,7 +165,20 @@ class TorchLearner(FaceClassifier):
             tag=storage.tag if storage else "",
             resume=storage.resume if storage else False,
             deadline=storage.deadline if storage else None,
+            only_heads=self.start_train == "head",
         )
+
+    def _begun_net(self, storage: Storage | None) -> torch.nn.Module:
+        """The net that training begins with. Raises RecipeError, RunError."""
+        begun = begins(self.start, self.start_train, storage)
+        net = self._make_net()
+        if begun:
+            assert self.start is not None
+            facts = {"model": self.model, "preprocess": (self.preprocess or Preprocess()).to_json()}
+            begin_from(net, self.start, facts, self.outputs_)
+        if self.start_train == "head":
+            train_heads_only(net)
+        return net
 
     def _make_net(self) -> torch.nn.Module:
         preprocess = self.preprocess or Preprocess()
@@ -195,6 +218,7 @@ class TorchLearner(FaceClassifier):
 
     def _facts(self) -> dict[str, Any]:
         return {
+            "learner": "torch",
             "model": self.model,
             "args": dict(self.args or {}),
             "preprocess": (self.preprocess or Preprocess()).to_json(),
