@@ -122,6 +122,20 @@ def _scratch(cls: Any, recipe: Recipe, accelerator: str, devices: int) -> Any:
     )
 
 
+def _trees(cls: Any, recipe: Recipe, accelerator: str, devices: int) -> Any:
+    _on_one_cpu("trees", accelerator, devices)
+    _no_model("trees", recipe)
+    unused = {n: getattr(recipe, n) for n in ("augment", "optimizer", "schedule", "loss")}
+    refuse_unused("trees", unused, {})
+    return cls(
+        args=dict(recipe.learner.args),
+        preprocess=build_preprocess(recipe),
+        balance=recipe.balance,
+        stop=recipe.stop,
+        train=recipe.train,
+    )
+
+
 def _on_one_cpu(learner: str, accelerator: str, devices: int) -> None:
     if accelerator not in ("auto", "cpu") or devices != 1:
         raise RecipeError(
@@ -143,4 +157,5 @@ def _no_model(learner: str, recipe: Recipe) -> None:
 LEARNER_SETTINGS: dict[str, Callable[[Any, Recipe, str, int], Any]] = {
     "torch": _torch,
     "scratch": _scratch,
+    "trees": _trees,
 }

@@ -267,7 +267,8 @@ class Recorder:
     board: Path | None = None
 
     def on_start(self, epochs_done: int, epochs: int, steps_per_epoch: int) -> None:
-        """Nothing to record; pass it on."""
+        """The learner knows how many epochs there are (a tree counts as one); record it and pass it on."""
+        _set(Run(self.path), epochs_planned=epochs)
         if self.inner is not None:
             self.inner.on_start(epochs_done, epochs, steps_per_epoch)
 
@@ -292,5 +293,5 @@ def _write_events(folder: Path, row: dict[str, Any]) -> None:
 
     with SummaryWriter(str(folder)) as writer:
         for key, value in row.items():
-            if key != "epoch":
+            if key != "epoch" and isinstance(value, int | float):
                 writer.add_scalar(key, value, row["epoch"])
