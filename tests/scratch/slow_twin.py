@@ -76,8 +76,7 @@ class SlowNet:
                 dout = relu_backward(dout, before[i], self.slope)
             w = f"linear{i}.weight"
             dout, grads[w], grads[f"linear{i}.bias"] = linear_backward(dout, inputs[i], self.p[w])
-            if self.l2:
-                grads[w] = grads[w] + self.l2 * self.p[w]
+            grads[w] = grads[w] + self.l2 * self.p[w]
         return float(loss), grads
 
     def sgd(self, grads: dict[str, Array], lr: float, momentum: float) -> None:
