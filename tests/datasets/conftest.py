@@ -95,3 +95,23 @@ def write_cifar(tmp_path: Path) -> Callable[..., Path]:
         return folder.parent.parent
 
     return write
+
+
+@pytest.fixture
+def write_sfew(tmp_path: Path) -> Callable[..., Path]:
+    """Write a small SFEW of RGB faces of 143x181; class c has so many images and c % 2 more."""
+
+    def write(train: int = 5, val: int = 2) -> Path:
+        rng = np.random.default_rng(5)
+        root = tmp_path / "data" / "sfew"
+        names = ("Angry", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise")
+        for part, each in (("Train_Aligned_Faces", train), ("Val_Aligned_Faces", val)):
+            for code, name in enumerate(names):
+                (root / part / name).mkdir(parents=True)
+                for i in range(each + code % 2):
+                    colour = rng.integers(0, 256, (181, 143, 3), dtype=np.uint8)
+                    colour[8:] = colour[0, 0]  # most of it flat: small files
+                    Image.fromarray(colour).save(root / part / name / f"Film_{i:05d}.png", compress_level=1)
+        return root.parent
+
+    return write

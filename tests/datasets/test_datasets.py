@@ -34,6 +34,13 @@ CASES: dict[str, tuple[str, str | None, dict[str, Any], dict[str, Any]]] = {
     "folder": ("folder", "write_tree", {"each": 8}, {}),
     "folder with splits": ("folder", "write_tree", {"splits": ("train", "val", "test")}, {}),
     "folder of colour": ("folder", "write_tree", {"shape": (20, 30, 3), "each": 8}, {}),
+    "sfew": ("sfew", "write_sfew", {}, {}),
+    "sfew cut from Train": (
+        "sfew",
+        "write_sfew",
+        {},
+        {"split": {"train": "Train", "val": 0.2, "test": "Val"}},
+    ),
     "synthetic": ("synthetic", None, {}, {}),
 }
 

@@ -41,6 +41,13 @@ def _folder(root: Path | None, **options: Any) -> FaceSet:
     return load_folder(_needed("folder", path or root, LAYOUT), **options)
 
 
+def _sfew(root: Path | None, **options: Any) -> FaceSet:
+    from .sfew import LAYOUT, load_sfew
+
+    _check_options("sfew", load_sfew, options)
+    return load_sfew(_needed("sfew", root, LAYOUT), **options)
+
+
 def _synthetic(root: Path | None, **options: Any) -> FaceSet:
     from .synthetic import load_synthetic
 
@@ -54,6 +61,7 @@ DATASETS: dict[str, Loader] = {
     "cifar10": _cifar10,
     "fer2013": _fer2013,
     "folder": _folder,
+    "sfew": _sfew,
     "synthetic": _synthetic,
 }
 
