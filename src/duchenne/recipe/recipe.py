@@ -145,6 +145,8 @@ def _apply(table: dict[str, Any], override: str) -> None:
 
 def _known_fields(location: Sequence[str | int]) -> list[str]:
     """Field names of the section that holds the last element of a location."""
+    if location[:2] == ("tune", "space"):
+        return list(s.Range.model_fields)
     model: Any = Recipe
     for step in location[:-1]:
         fields = model.model_fields if isinstance(model, type) and issubclass(model, s.Section) else {}
@@ -161,6 +163,8 @@ def _explain(error: ValidationError, where: str) -> tuple[str, str]:
     lines, advice = [], "`duchenne recipes show ID` prints a complete recipe"
     for problem in error.errors()[:5]:
         location = problem["loc"]
+        if location[:2] == ("tune", "space"):  # which of its two shapes it has is no part of its name
+            location = tuple(step for i, step in enumerate(location) if i != 3)
         dotted = ".".join(str(step) for step in location)
         if problem["type"] == "extra_forbidden":
             lines.append(f"unknown key '{dotted}'")
@@ -170,6 +174,13 @@ def _explain(error: ValidationError, where: str) -> tuple[str, str]:
             lines.append(f"'{dotted}' is missing")
         elif problem["type"] in ("model_type", "model_attributes_type"):
             lines.append(f"'{dotted}' is a section, not a value: {_short(problem['input'])}")
+        elif problem["type"] == "tuple_type" and location[:2] == ("tune", "space"):
+            lines.append(f"{dotted} = {_short(problem['input'])}: neither a list of values nor a range")
+            advice = "a range is a table: { low = 1e-4, high = 1e-1, log = true }"
+        elif problem["type"] == "value_error" and isinstance(problem["input"], Mapping):
+            # A section's own rule: its words name the fields, and the whole table would hide them.
+            words = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{dotted}{'.' if words.startswith('space') else ': '}{words}")
         else:
             lines.append(f"{dotted} = {_short(problem['input'])}: {problem['msg']}")
     return f"recipe {where}: " + "; ".join(lines), advice

@@ -7,9 +7,10 @@ They are the lowest room, so that any room may take one as an explicit argument
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 # A probability, a share below 1, a non-negative and a positive finite number.
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -267,6 +268,16 @@ class Range(Section):
         return self
 
 
+def _list_or_range(value: Any) -> str:
+    return "range" if isinstance(value, Mapping | Range) else "list"
+
+
+# Chosen by its shape, so that what is wrong with one is not told as what is wrong with the other.
+Values = Annotated[
+    Annotated[tuple[Any, ...], Tag("list")] | Annotated[Range, Tag("range")], Discriminator(_list_or_range)
+]
+
+
 class Tune(Section):
     """A search over the recipe's own fields; it sees validation only (`Stop.monitor` says which figure).
 
@@ -290,12 +301,26 @@ class Tune(Section):
     fine_trials: Count = 10
     fine_epochs: Count = 10
     keep: Annotated[int, Field(ge=2)] = 5
-    space: dict[str, tuple[Any, ...] | Range]
+    space: dict[str, Values]
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _dotted(cls, space: Any) -> Any:
+        """TOML reads ``optimizer.lr = ...`` without quotes as a table in a table; both spellings are one."""
+        if not isinstance(space, Mapping):
+            return space
+        flat: dict[str, Any] = {}
+        for name, values in space.items():
+            if isinstance(values, Mapping) and values and not set(values) & set(Range.model_fields):
+                flat |= {f"{name}.{k}": v for k, v in cls._dotted(values).items()}
+            else:
+                flat[name] = values
+        return flat
 
     @model_validator(mode="after")
     def _is_searchable(self) -> Tune:
         if not self.space:
-            raise ValueError("space is empty: name at least one field")
+            raise ValueError("space is empty: name at least one recipe field")
         for field, values in self.space.items():
             if isinstance(values, tuple) and not values:
                 raise ValueError(f"space.{field}: the list of values is empty")

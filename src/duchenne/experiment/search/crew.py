@@ -143,6 +143,6 @@ def _work(job: _Job) -> None:
             continue
         shared.study.sampler = make_sampler(job.recipe, trial.number)
         try:
-            train_trial(shared, trial, parts, accelerator=job.accelerator, deadline=job.deadline)
+            train_trial(shared, trial, parts, **job.training())
         except TimeIsUp:
             return

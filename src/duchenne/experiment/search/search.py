@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from ...build import build_learner
 from ...errors import DuchenneError, RecipeError, RunError, TrainingError
@@ -90,7 +90,7 @@ def search(
     begun = time.monotonic()
     if trials is not None and recipe.tune is not None:
         recipe = parse_recipe(recipe.to_dict(), recipe.id, [f"tune.trials={trials}"])
-    parts, monitor = _checked(recipe, data, accelerator)
+    parts, monitor = _checked(recipe, data, accelerator, runs)
     name = _folder_name(name or f"{recipe.id}-search")
     folder = Search(runs / name)
     url = _storage_url(folder, storage, force)
@@ -106,13 +106,14 @@ def search(
         make_sampler(recipe), make_pruner(recipe),
     )  # fmt: skip
     if Search.is_one(folder.path):
-        state.created = folder.state.created
+        before = folder.state
+        state.created, state.stages = before.created, before.stages
     folder.save_info("recipe", recipe.to_dict())
     folder.save_info("data", dict(parts.about) | {"fingerprint": parts.fingerprint})
     folder.save_info("environment", environment(accelerator, 1) | {"jobs": jobs})
     watch = _Watch(folder, state, shared, listener)
     deadline = None if time_limit is None else begun + time_limit
-    job = _Job(recipe, data, url, name, state.direction, accelerator, deadline)
+    job = _Job(recipe, data, runs, url, name, state.direction, accelerator, deadline)
     return _run(watch, parts, job, jobs)
 
 
@@ -122,11 +123,16 @@ class _Job:
 
     recipe: Recipe
     data: Path | None
+    runs: Path
     url: str
     name: str
     direction: str
     accelerator: str
     deadline: float | None
+
+    def training(self) -> dict[str, Any]:
+        """What `train_trial` takes of it."""
+        return {"accelerator": self.accelerator, "runs": self.runs, "deadline": self.deadline}
 
     @property
     def late(self) -> bool:
@@ -170,9 +176,7 @@ def _alone(watch: _Watch, parts: Parts, job: _Job) -> bool:
             continue
         shared.study.sampler = make_sampler(job.recipe, trial.number)
         try:
-            train_trial(
-                shared, trial, parts, accelerator=job.accelerator, deadline=job.deadline, seen=watch.look
-            )
+            train_trial(shared, trial, parts, seen=watch.look, **job.training())
         except TimeIsUp:
             return False
     watch.look()
@@ -201,7 +205,7 @@ def _together(watch: _Watch, job: _Job, jobs: int) -> bool:
 # -- before anything is trained -----------------------------------------------------------------------
 
 
-def _checked(recipe: Recipe, data: Path | None, accelerator: str) -> tuple[Parts, str]:
+def _checked(recipe: Recipe, data: Path | None, accelerator: str, runs: Path) -> tuple[Parts, str]:
     """The faces and the figure that decides; every value of the space tried on the learner, untrained."""
     need("optuna")
     optuna()
@@ -215,10 +219,10 @@ def _checked(recipe: Recipe, data: Path | None, accelerator: str) -> tuple[Parts
         )
     parts = load_parts(recipe, data)
     monitor = monitor_of(parts.train.outputs, recipe.stop)
-    build_learner(overridden(recipe, {}), accelerator, 1).check(parts.train, parts.val)
+    build_learner(overridden(recipe, {}), accelerator, 1, runs).check(parts.train, parts.val)
     for field_name, value, probe in probes:
         try:
-            build_learner(probe, accelerator, 1).check(parts.train, parts.val)
+            build_learner(probe, accelerator, 1, runs).check(parts.train, parts.val)
         except DuchenneError as error:
             raise RecipeError(
                 f"recipe {recipe.id}: tune.space.{field_name} = {value!r}: {error.what}", error.todo
@@ -295,15 +299,14 @@ class _Watch:
         """Say where the search stands."""
         self.trials = self.shared.trials()
         self._told = {t.number: (t.state, t.epochs) for t in self.trials if t.state != "running"}
-        self._plan()
         self._save()
         if self.listener is not None:
             self.listener.on_start(self.folder, self.state.trials_planned, self.settled)
+        self._plan()
 
     def look(self) -> None:
         """Tell of what changed; rewrite the summary when a trial ended."""
         self.trials = self.shared.trials()
-        self._plan()
         ended = False
         for t in self.trials:
             if t.state == "waiting" or self._told.get(t.number) == (t.state, t.epochs):
@@ -312,6 +315,7 @@ class _Watch:
             self._told[t.number] = (t.state, t.epochs)
             if self.listener is not None:
                 self.listener.on_trial(t, self.best, self.settled, self.state.trials_planned)
+        self._plan()
         if ended:
             self._save()
 

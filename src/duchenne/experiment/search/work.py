@@ -122,6 +122,7 @@ def train_trial(
     parts: Parts,
     *,
     accelerator: str = "auto",
+    runs: Path = Path("runs"),
     deadline: float | None = None,
     seen: Callable[[], None] = lambda: None,
 ) -> None:
@@ -141,7 +142,7 @@ def train_trial(
         recipe = overridden(shared.recipe, params, epochs)
         reporter = _Reporter(trial, epochs, deadline, seen)
         with Beating(trial):
-            learner = build_learner(recipe, accelerator, 1)
+            learner = build_learner(recipe, accelerator, 1, runs)
             learner.fit(parts.train, val=parts.val, listener=reporter)
         _tell(shared, trial, reporter, begun, state.COMPLETE)
     except lib.TrialPruned:
