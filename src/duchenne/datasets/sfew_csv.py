@@ -1,4 +1,4 @@
-"""The label CSVs of wang2020 for SFEW: which image carries which label, written from the folders, read back."""
+"""The label CSVs of wang2020 for SFEW: which image carries which label; written, and read back."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def read_label_csv(file: Path, folder: Path, labels: Sequence[str]) -> LabelledF
         labels: The classes, in code order.
 
     Raises:
-        DataError: The file cannot be read; or with file, row and field: a path that leads out of the folder, a
-            file that is not there, a label that is none, an image that stands twice.
+        DataError: The file cannot be read; or with file, row and field: a path that leads out of the folder,
+            a file that is not there, a label that is none, an image that stands twice.
     """
     seen: dict[str, int] = {}
     codes: list[int] = []

@@ -12,7 +12,7 @@ from .run import Run, now
 TERMS = {
     "cifar10": "Weights trained on CIFAR-10, whose publisher states no terms: research use.",
     "fer2013": "Weights trained on FER2013 (Kaggle competition data): research use.",
-    "sfew": "Weights trained on SFEW 2.0 (research data given out on a signed agreement): not to be published.",
+    "sfew": "Weights trained on SFEW 2.0 (agreement-only research data): not to be published.",
     "synthetic": "Weights trained on this project's synthetic faces: Apache-2.0.",
 }
 OTHER_TERMS = "The terms of the training data decide; they are not known to this program."
