@@ -30,7 +30,8 @@ def small(name: str) -> tuple[Recipe, FaceSet]:
         images = rng.integers(0, 256, (14, *shape), dtype=np.uint8)
         output = Output(data.outputs[0], "single", labels)
         faces = from_arrays(images, np.arange(14) % len(labels), outputs=[output])
-        return load_recipe(name, ["train.epochs=1", "train.batch_size=7"]), faces
+        # From initial weights: what a recipe starts from is another recipe's run.
+        return load_recipe(name, ["train.epochs=1", "train.batch_size=7", "start={}"]), faces
     recipe = load_recipe(name, ["train.epochs=1", "train.batch_size=16", "data.options.n=60"])
     return recipe, build_faces(recipe, None).where("train")
 

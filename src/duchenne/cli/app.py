@@ -11,6 +11,7 @@ from .compare import compare_command
 from .data import audit_command, inspect_command
 from .evaluate import evaluate_command
 from .export import export_command
+from .grow import grow_command
 from .predict import predict_command
 from .recipes import list_command, show_command
 from .report import report_command
@@ -62,6 +63,7 @@ app.add_typer(recipes, name="recipes")
 app.add_typer(data, name="data")
 app.command("train")(train_command)
 app.command("tune")(tune_command)
+app.command("grow")(grow_command)
 app.command("evaluate")(evaluate_command)
 app.command("report")(report_command)
 app.command("compare")(compare_command)
