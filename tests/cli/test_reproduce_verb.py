@@ -108,3 +108,43 @@ def test_a_row_that_fails_is_said_and_the_next_one_tried(call: Call, place: Path
     assert said.code == 2
     assert "error: b-cheap: learner.args.filters" in said.err
     assert [p.name for p in (place / "results").iterdir()] == ["a-dear.json"]
+
+
+SEARCH = """
+[stop]
+patience = 1
+
+[tune]
+method = "grid"
+[tune.space]
+"optimizer.lr" = [0.01, 0.001]
+
+[[expect.trials]]
+set = { "optimizer.lr" = 0.01 }
+val = { accuracy = 0.9 }
+"""
+
+
+def test_a_search_is_a_row_like_others(call: Call, place: Path) -> None:
+    (place / "recipes" / "c-search.toml").write_text(RECIPE.format(id="c-search", cost=1) + SEARCH)
+    said = call("reproduce", "c-search", "--json")
+    assert said.code == 0
+    assert said.json()["c-search"]["status"] == "complete"
+    assert "c-search: searching" in said.err
+    result = json.loads((place / "results" / "c-search.json").read_text())
+    assert result["seeds"] == []
+    (table,) = result["tables"]
+    assert [row[0] for row in table["rows"]] == ["lr = 0.01", "lr = 0.001"]
+    page = (place / "docs" / "results.md").read_text(encoding="utf-8")
+    assert "| lr = 0.01 | 90.00 |" in page
+    assert "lr = 0.01, val accuracy:" in page
+    assert call("reproduce", "c-search", "--time-limit", "0").code == 0
+
+
+def test_words_of_a_recipe_reach_the_page_alone(call: Call, place: Path) -> None:
+    assert call("reproduce", "b-cheap").code == 0
+    recipe = place / "recipes" / "b-cheap.toml"
+    recipe.write_text(recipe.read_text() + '[expect]\ndifferences = ["Their cut is unknown."]\n')
+    recipe.write_text(recipe.read_text().replace("[expect.test]\naccuracy = 0.5\n", ""))
+    assert call("reproduce", "--page").code == 0
+    assert "- Their cut is unknown.\n" in (place / "docs" / "results.md").read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ import pytest
 from duchenne.errors import RecipeError, RunError
 from duchenne.experiment.reproduce import Step, plan, reproduce
 from duchenne.experiment.run import Run
+from duchenne.experiment.search import Search
 from duchenne.experiment.train import train
 from duchenne.recipe import Recipe, load_recipe, recipe_ids
 
@@ -104,3 +105,97 @@ def test_a_run_of_another_recipe_under_the_name_is_refused(
     assert isinstance(error, RunError)
     assert "another recipe" in error.what
     assert trained.state == before
+
+
+RECIPE = """
+id = "{id}"
+title = "tiny {id}"
+source = "a report, section 1"
+cost = {cost}
+data = {{ name = "synthetic", outputs = ["emotion"], options = {{ n = 240 }} }}
+learner = {{ model = "smallnet", args = {{ filters = [4, 8] }} }}
+start = {{ run = "{start}" }}
+train = {{ epochs = 2, batch_size = 64 }}
+"""
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Makes packaged recipes of id, cost, what each begins from, and further TOML."""
+    folder = tmp_path / "recipes"
+    folder.mkdir()
+    monkeypatch.setattr("duchenne.recipe.recipe.recipe_folder", lambda: folder)
+
+    def write(name: str, cost: float, start: str = "", more: str = "") -> None:
+        (folder / f"{name}.toml").write_text(RECIPE.format(id=name, cost=cost, start=start) + more)
+
+    return write
+
+
+def test_what_a_recipe_begins_from_comes_before_it(package: Callable[..., None]) -> None:
+    package("a-child", 1, "c-base")
+    package("b-seeded", 2, "c-base-seed3")
+    package("c-base", 9)
+    package("d-elsewhere", 3, "some-run-of-mine")
+    names = ["c-base", "a-child", "c-base-seed3", "b-seeded", "d-elsewhere"]
+    assert [s.name for s in plan()] == names
+    assert [s.seed for s in plan()] == [0, 0, 3, 0, 0]
+    assert [s.name for s in plan(["a-child"])] == ["c-base", "a-child"]
+    assert [s.name for s in plan(["a-child"], seeds=2)] == ["c-base", "a-child", "a-child-seed1"]
+
+
+def test_recipes_that_begin_from_each_other_are_refused(package: Callable[..., None]) -> None:
+    package("a", 1, "b")
+    package("b", 1, "a")
+    with pytest.raises(RecipeError, match="in a circle: a -> b -> a"):
+        plan(["a"])
+
+
+def test_nothing_begins_from_an_unfinished_run(
+    package: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package("a", 1, "b")
+    package("b", 1)
+    train(load_recipe("b"), runs=tmp_path / "runs", deadline=0.0)  # begun
+    monkeypatch.setattr("duchenne.experiment.reproduce.train", lambda *a, **k: pytest.fail("trained"))
+    [(_, error)] = reproduce(plan(["a"])[1:], data=None, runs=tmp_path / "runs")
+    assert isinstance(error, RunError)
+    assert "begins from run b, which is not finished" in error.what
+
+
+TUNE = """
+[tune]
+method = "grid"
+[tune.space]
+"optimizer.lr" = [0.01, 0.001]
+"""
+
+
+def test_a_recipe_with_a_search_is_searched_once(
+    package: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package("s", 1, more=TUNE)
+    assert [s.name for s in plan(["s"], seeds=3)] == ["s-search"]
+    runs = tmp_path / "runs"
+    assert list(reproduce(plan(["s"]), data=None, runs=runs, time_limit=0)) == [(plan(["s"])[0], None)]
+    [(_, found)] = reproduce(plan(["s"]), data=None, runs=runs)
+    assert isinstance(found, Search)
+    assert [(t.state, t.epochs) for t in found.trials] == [("complete", 2)] * 2
+    assert [p.name for p in runs.iterdir()] == ["s-search"]
+    monkeypatch.setattr("duchenne.experiment.reproduce.search", lambda *a, **k: pytest.fail("searched"))
+    [(_, again)] = reproduce(plan(["s"]), data=None, runs=runs, time_limit=0)
+    assert isinstance(again, Search)
+    assert again.trials == found.trials
+
+
+def test_a_protocol_that_asks_for_more_is_evaluated_without_training(
+    tmp_path: Path, trained: Run, tiny: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [(_, run)] = reproduce([step(tiny(), "tiny")], data=None, runs=trained.path.parent)
+    assert isinstance(run, Run)
+    assert set(run.metrics()) == {"val", "test"}
+    monkeypatch.setattr("duchenne.experiment.reproduce.train", lambda *a, **k: pytest.fail("trained again"))
+    more = tiny(evaluate={"also": {"Hard": {"difficulty": "hard"}}})
+    [(_, run)] = reproduce([step(more, "tiny")], data=None, runs=trained.path.parent)
+    assert isinstance(run, Run)
+    assert set(run.metrics()) == {"val", "test", "Hard"}

@@ -13,7 +13,9 @@ from .options import RUNS, Accelerator, AsJson, DataDir, Devices, RunsDir, print
 if TYPE_CHECKING:
     from ..experiment import Run
     from ..experiment.reproduce import Step
+    from ..experiment.search import Search
     from .progress import TrainingProgress
+    from .tune import SearchProgress
 
 
 def reproduce_command(
@@ -41,7 +43,8 @@ def reproduce_command(
     """Train what is missing among the recipes, cheapest first, and write claimed beside measured.
 
     What is finished is kept, what was begun is resumed; each row is evaluated; results/ID.json and the
-    results page are written after every row. A row that fails is said and the next one tried.
+    results page are written after every row. A recipe with [tune] is searched; what a recipe begins from
+    is trained first. A row that fails is said and the next one tried.
 
     Example: duchenne reproduce friv-model1 --data ~/fer --time-limit 60
     """
@@ -75,6 +78,7 @@ def _reproduce(
 ) -> tuple[dict[str, dict[str, str]], int]:
     """Go through the plan, writing after each row; return id -> status, sentence, and the worst exit code."""
     from ..errors import DuchenneError
+    from ..experiment import Run
     from ..experiment.reproduce import reproduce
     from .progress import counting
 
@@ -88,7 +92,9 @@ def _reproduce(
             bars.close()  # the training's bar: a terminal holds one
             counted(label, done, total)
 
-        for step, run in reproduce(steps, listener=bars.next, progress=progress, **options):
+        for step, run in reproduce(
+            steps, listener=bars.next, search_listener=bars.search, progress=progress, **options
+        ):
             bars.close()
             if run is None:
                 typer.echo(f"{step.name}: not begun, the time was over", err=True)
@@ -96,18 +102,21 @@ def _reproduce(
                 typer.echo(f"error: {step.name}: {run}", err=True)
                 failed = max(failed, run.exit_code)
             else:
-                trained.setdefault(step.recipe.id, []).append(run)
-                rows[step.recipe.id] = row = _write(trained[step.recipe.id], results, page_file)
+                if isinstance(run, Run):
+                    trained.setdefault(step.recipe.id, []).append(run)
+                row = _write(trained[step.recipe.id] if isinstance(run, Run) else run, results, page_file)
+                rows[step.recipe.id] = row
                 typer.echo(f"{step.name}: {row['status']}. {row['sentence']}", err=True)
     return rows, failed
 
 
-def _write(runs: list[Run], results: Path, page_file: Path) -> dict[str, str]:
+def _write(done: list[Run] | Search, results: Path, page_file: Path) -> dict[str, str]:
     from ..reports import result_from_runs
     from ..reports.resultfile import write_result
     from ..reports.results_page import write_results_page
+    from ..reports.searched import result_from_search
 
-    result = result_from_runs(runs)
+    result = result_from_runs(done) if isinstance(done, list) else result_from_search(done)
     write_result(result, results)
     write_results_page(results, page_file)
     return {"status": result.status, "sentence": result.sentence}
@@ -118,7 +127,7 @@ class _Bars:
 
     def __init__(self, quiet: bool) -> None:
         self._quiet = quiet
-        self._last: TrainingProgress | None = None
+        self._last: TrainingProgress | SearchProgress | None = None
 
     def next(self, step: Step) -> TrainingProgress:
         """Announce a training and return its listener."""
@@ -126,8 +135,17 @@ class _Bars:
 
         self.close()
         typer.echo(f"{step.recipe.id}, seed {step.seed}: training", err=True)
-        self._last = TrainingProgress(quiet=self._quiet)
-        return self._last
+        bar = self._last = TrainingProgress(quiet=self._quiet)
+        return bar
+
+    def search(self, step: Step) -> SearchProgress:
+        """Announce a search and return its listener."""
+        from .tune import SearchProgress
+
+        self.close()
+        typer.echo(f"{step.recipe.id}: searching", err=True)
+        bar = self._last = SearchProgress(quiet=self._quiet)
+        return bar
 
     def close(self) -> None:
         """Take the bar away."""

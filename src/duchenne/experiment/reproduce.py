@@ -8,20 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import DuchenneError
+from ..errors import DuchenneError, RecipeError, RunError
 from ..recipe import Recipe, load_recipe, recipe_ids
 from ..recipe.sections import Evaluate
 from .evaluate import Progress, evaluate
 from .run import Run
+from .search import Search, search
 from .train import check_free, train
 
 if TYPE_CHECKING:
     from ..learners.contract import Listener
+    from .search.search import SearchListener
 
 
 @dataclass(frozen=True)
 class Step:
-    """One training of the plan: a recipe with a seed, and its run's folder name."""
+    """One training (or search) of the plan: a recipe with a seed, and its folder's name."""
 
     recipe: Recipe
     overrides: tuple[str, ...]
@@ -36,20 +38,56 @@ class Step:
 def plan(ids: Sequence[str] = (), seeds: int = 1) -> list[Step]:
     """Which trainings, cheapest first; all first seeds come before any second one.
 
+    What a recipe begins from (`start.run`) comes before it.
+
     Args:
         ids: Recipe ids; empty: every packaged recipe that names a source.
-        seeds: Trainings per recipe, seeds counted up from the recipe's own.
+        seeds: Trainings per recipe, seeds counted up from the recipe's own; a search is made once.
+
+    Raises:
+        RecipeError: An unknown id, or recipes that begin from each other.
     """
     chosen = [load_recipe(name) for name in dict.fromkeys(ids or recipe_ids())]
     if not ids:
         chosen = [r for r in chosen if r.source]
-    steps = []
+    steps: list[Step] = []
     for turn in range(seeds):
         for recipe in sorted(chosen, key=lambda r: r.cost):
-            overrides = (f"train.seed={recipe.train.seed + turn}",) if turn else ()
-            suffix = f"-seed{recipe.train.seed + turn}" if turn else ""
-            steps.append(Step(load_recipe(recipe.id, overrides), overrides, recipe.id + suffix))
+            if turn == 0 or recipe.tune is None:
+                _add(steps, _step(recipe.id, recipe.train.seed + turn if turn else None), ())
     return steps
+
+
+def _step(recipe_id: str, seed: int | None = None) -> Step:
+    """The training of a packaged recipe; `seed` where it is not the recipe's own."""
+    overrides = () if seed is None else (f"train.seed={seed}",)
+    recipe = load_recipe(recipe_id, overrides)
+    suffix = "" if seed is None else f"-seed{seed}"
+    # A search's folder is that which `duchenne tune ID` makes.
+    return Step(recipe, overrides, recipe_id + suffix if recipe.tune is None else f"{recipe_id}-search")
+
+
+def _add(steps: list[Step], step: Step, waiting: tuple[str, ...]) -> None:
+    """Append a step, before it what it begins from; neither of them twice."""
+    if any(step.name == other.name for other in steps):
+        return
+    if step.name in waiting:
+        chain = " -> ".join((*waiting, step.name))
+        raise RecipeError(
+            f"start.run goes in a circle: {chain}", "let one of them begin from initial weights"
+        )
+    if (first := _needed(step)) is not None:
+        _add(steps, first, (*waiting, step.name))
+    steps.append(step)
+
+
+def _needed(step: Step) -> Step | None:
+    """The step whose run this one begins from, where `start.run` is that of a packaged recipe."""
+    name, known = step.recipe.start.run, recipe_ids()
+    if name in known:
+        return _step(name)
+    base, _, seed = name.rpartition("-seed")
+    return _step(base, int(seed)) if base in known and seed.isdecimal() else None
 
 
 def reproduce(
@@ -61,11 +99,12 @@ def reproduce(
     accelerator: str = "auto",
     devices: int = 1,
     listener: Callable[[Step], Listener | None] = lambda step: None,
+    search_listener: Callable[[Step], SearchListener | None] = lambda step: None,
     progress: Progress | None = None,
-) -> Iterator[tuple[Step, Run | DuchenneError | None]]:
-    """Train and evaluate each step of a plan; give it with its run.
+) -> Iterator[tuple[Step, Run | Search | DuchenneError | None]]:
+    """Train and evaluate each step of a plan, or search where its recipe says so; give it with its run.
 
-    Instead of the run stands None where time ended before its first epoch, and the error where it failed:
+    Instead of these stands None where time ended before its first epoch, and the error where it failed:
     one row that cannot be had does not keep the others from being tried.
 
     Args:
@@ -74,23 +113,26 @@ def reproduce(
         runs: Folder of the run folders; what is finished there is kept, what was begun is resumed.
         time_limit: Seconds for all steps together; training stops at the end of an epoch.
         accelerator, devices: As for `train`.
-        listener: Gives the listener of a step's training.
+        listener, search_listener: Give the listener of a step's training or search.
         progress: As for `evaluate`.
     """
     begun = time.monotonic()
     for step in steps:
         left = None if time_limit is None else time_limit - (time.monotonic() - begun)
+        outcome: Run | Search | DuchenneError | None
         try:
-            run = _trained(
-                step, data=data, runs=runs, left=left, accelerator=accelerator, devices=devices,
-                listener=listener,
-            )  # fmt: skip
-            if run is not None and not _is_evaluated(run, step.recipe.evaluate):
-                evaluate(run, data=data, protocol=step.recipe.evaluate, progress=progress)
+            if step.recipe.tune is not None:
+                outcome = _searched(step, data, runs, left, accelerator, search_listener)
+            else:
+                outcome = run = _trained(
+                    step, data=data, runs=runs, left=left, accelerator=accelerator, devices=devices,
+                    listener=listener,
+                )  # fmt: skip
+                if run is not None and not _is_evaluated(run, step.recipe.evaluate):
+                    evaluate(run, data=data, protocol=step.recipe.evaluate, progress=progress)
         except DuchenneError as error:
-            yield step, error
-        else:
-            yield step, run
+            outcome = error
+        yield step, outcome
 
 
 def _trained(
@@ -108,12 +150,51 @@ def _trained(
     check_free(path, step.recipe, resume=True, force=False)
     run = Run.open(path) if Run.is_one(path) else None
     over = left is not None and left <= 0
+    if not over and run is None and not _may_begin(step, runs):
+        raise RunError(
+            f"{step.name} begins from run {step.recipe.start.run}, which is not finished",
+            f"`duchenne reproduce {step.recipe.id}` trains both",
+        )
     if not over and (run is None or run.state.status != "finished"):
         run = train(
             step.recipe, data=data, runs=runs, name=step.name, overrides=step.overrides, resume=True,
             deadline=left, accelerator=accelerator, devices=devices, listener=listener(step),
         )  # fmt: skip
     return run if run is not None and run.history() else None
+
+
+def _may_begin(step: Step, runs: Path) -> bool:
+    """Whether the packaged recipe's run that a step begins from is whole; True where it begins from none."""
+    first = _needed(step)
+    if first is None:
+        return True
+    path = runs / first.name
+    return Run.is_one(path) and Run.open(path).state.status == "finished"
+
+
+def _searched(
+    step: Step,
+    data: Path | None,
+    runs: Path,
+    left: float | None,
+    accelerator: str,
+    listener: Callable[[Step], SearchListener | None],
+) -> Search | None:
+    """The step's search, done as far as the time allows; None where no trial has an epoch."""
+    found = Search(runs / step.name)
+    there = Search.is_one(found.path)
+    same = there and (found.recipe.fingerprint(), found.recipe.tune) == (
+        step.recipe.fingerprint(), step.recipe.tune,
+    )  # fmt: skip
+    over = left is not None and left <= 0
+    # A finished search of another recipe goes to `search`, which refuses it.
+    if not over and not (same and found.state.status == "finished"):
+        found = search(
+            step.recipe, data=data, runs=runs, name=step.name, time_limit=left, accelerator=accelerator,
+            listener=listener(step),
+        )  # fmt: skip
+        there = True
+    return found if there and any(trial.history for trial in found.trials) else None
 
 
 def _is_evaluated(run: Run, protocol: Evaluate) -> bool:

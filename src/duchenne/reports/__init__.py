@@ -5,6 +5,7 @@ from .page import write_report
 from .resultfile import ResultFile, load_result, load_results, write_result
 from .results import result_from_runs
 from .results_page import render_results_page, write_results_page
+from .searched import result_from_search
 
 __all__ = [
     "ResultFile",
@@ -14,6 +15,7 @@ __all__ = [
     "load_results",
     "render_results_page",
     "result_from_runs",
+    "result_from_search",
     "write_report",
     "write_result",
     "write_results_page",

@@ -313,8 +313,10 @@ def split_figures(run: Run) -> dict[str, Figures]:
     """
     main = main_output(run)
     done = {e.name: e for e in evaluations(run)}
-    best = run.state.best.get("epoch")
-    kept = next((row for row in run.history() if row.get("epoch") == best), {})
+    best, history = run.state.best.get("epoch"), run.history()
+    # Without a validation part there is no best epoch, and the last one is kept.
+    kept = next((row for row in history if row.get("epoch") == best), {})
+    kept = history[-1] if history and best is None else kept
     found: dict[str, Figures] = {}
     for split in ("train", "val", "test"):
         found[split] = history_figures(kept, split, main, output_names(run))

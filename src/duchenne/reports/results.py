@@ -50,11 +50,11 @@ def result_from_runs(runs: Sequence[Run], *, not_comparable: str = "", command: 
     data = _data(runs)
     packaged = load_recipe(ids[0]) if ids[0] in recipe_ids() else recipes[0]
     entries = [_seed_result(run, packaged) for run in runs]
-    if not any(s.val or s.test for s in entries):
+    if not any(s.train or s.val or s.test for s in entries):
         raise RunError(f"nothing has been measured of {ids[0]} yet", "finish an epoch, or evaluate the run")
     entries.sort(key=lambda s: s.seed)
-    changed = sorted({line for recipe in recipes for line in _changes(packaged, recipe)})
-    status, sentence = _status(runs, entries, changed, not_comparable, list(packaged.evaluate.also))
+    changed = sorted({line for recipe in recipes for line in changed_fields(packaged, recipe)})
+    status, sentence = _status(runs, entries, changed, not_comparable, packaged)
     claims = claims_of(packaged)
     shown = next((s.confusion for s in entries if s.confusion is not None), None)
     if shown is not None and claims["claimed_confusion"]:
@@ -94,7 +94,8 @@ def _best_claimed_trial(recipe: Recipe) -> str:
     values = [trial.val["accuracy"] for trial in recipe.expect.trials if "accuracy" in trial.val]
     if not values:
         return ""
-    return f"val {claimed_text('accuracy', max(values))}, the best of {len(values)} settings"
+    text = f"val {claimed_text('accuracy', max(values))}"
+    return text + (f", the best of {len(values)} settings" if len(values) > 1 else "")
 
 
 def renew_claims(folder: Path) -> list[Path]:
@@ -190,12 +191,12 @@ def _confusion(done: dict[str, Evaluated], main: str) -> Confusion | None:
     return None
 
 
-def _changes(packaged: Recipe, used: Recipe) -> list[str]:
+def changed_fields(packaged: Recipe, used: Recipe, but: Sequence[str] = _NOT_LEARNING) -> list[str]:
     """["train.batch_size = 64 (recipe: 128)", ...] for what was trained otherwise; seed and epochs aside."""
     before, after = flat_fields(packaged.to_dict()), flat_fields(used.to_dict())
     lines = []
     for field in sorted(before.keys() | after.keys()):
-        aside = field in ("train.seed", "train.epochs") or field.split(".")[0] in _NOT_LEARNING
+        aside = field in ("train.seed", "train.epochs") or field.split(".")[0] in but
         if not aside and before.get(field) != after.get(field):
             lines.append(f"{field} = {after.get(field)} (recipe: {before.get(field)})")
     return lines
@@ -217,14 +218,14 @@ def _status(
     seeds: Sequence[SeedResult],
     changed: Sequence[str],
     not_comparable: str,
-    also: Sequence[str],
+    packaged: Recipe,
 ) -> tuple[ResultStatus, str]:
     short = [
         s
         for run, s in zip(sorted(runs, key=lambda r: r.state.seed), seeds, strict=True)
         if not _whole(run, s)
     ]
-    unread = [s.seed for s in seeds if not s.test]
+    unread = [s.seed for s in seeds if not s.test and "test" in packaged.evaluate.splits]
     words = []
     if short:
         epochs = ", ".join(f"{s.epochs_done} of {s.epochs_planned} epochs (seed {s.seed})" for s in short)
@@ -235,7 +236,7 @@ def _status(
         words.append(
             "The test part was not read" + ("." if len(unread) == len(seeds) else f" for seed {unread}.")
         )
-    for name in also:
+    for name in packaged.evaluate.also:
         if lacking := [s.seed for s in seeds if name not in s.also]:
             words.append(f"{name} was not read (seeds {lacking}).")
     moved = [run.state.seed for run in runs if any(e.data_changed for e in evaluations(run))]

@@ -99,7 +99,10 @@ def _claims(claimed: Mapping[str, Mapping[str, float]], headline: str = "") -> s
 
 def _row(result: ResultFile) -> str:
     parts = ["test", *(name for name in parts_of(result) if name not in SPLITS), "val"]
-    found = [f"{name} {text}" for name in parts if (text := across(result, name, "accuracy"))]
+    measured = {name: across(result, name, "accuracy") for name in (*parts, "train")}
+    found = [f"{name} {measured[name]}" for name in parts if measured[name]]
+    if not found and measured["train"]:
+        found = [f"train {measured['train']}"]
     if result.headline:
         found = [safe(result.headline)]
     first = f"[{result.id}](#{result.id})"
