@@ -32,7 +32,7 @@ import torch
 from scipy.linalg.blas import sgemm
 from slow_twin import SlowNet
 
-from duchenne.scratch import SGD, Head, Net, Solver
+from duchenne.scratch import SGD, Head, Member, Net, Solver, Stack
 from duchenne.scratch.losses import softmax_cross_entropy
 
 Step = Callable[[], object]
@@ -235,8 +235,36 @@ def solver(rounds: int) -> Iterator[str]:
     yield f"epoch of the solver from uint8 over 50 bare steps: {took['epoch'] / took['bare']:.3f}"
 
 
+def stack(rounds: int) -> Iterator[str]:
+    """Nets trained one after the other over the same nets as one stack."""
+    rng, heads = np.random.default_rng(0), [Head("emotion", "single", 7)]
+    images = Images(rng.integers(0, 256, (1000, 2304), dtype=np.uint8), rng.integers(0, 7, 1000))
+    for batch in (10, 100):
+        yield f"2304-h-7 and 2304-h-h-7, batch {batch}: G nets one by one / one stack, momentum and L2 of
+        their own" for width in (16, 32, 64, 128, 256, 512):
+            line = []
+            for hidden in ([width], [width, width]):
+                for g in (4, 8, 16):
+                    shared: dict[str, Any] = {"batch_size": batch, "epochs": 1}
+                    members = [Member(0.01, 0.9 - 0.01 * i, 1e-4, seed=i) for i in range(g)]
+                    many = Stack(2304, hidden, heads, members, **shared)
+                    one = Solver(Net(2304, hidden, heads), SGD(0.01, 0.9), l2=1e-4, **shared)
+                    took = interleaved(
+                        rounds, {"one": lambda s=one: again(s, images), "many": lambda s=many: again(s,
+                        images)}
+                    )
+                    line.append(f"{len(hidden)} x {width}, G {g}: {g * took['one'] / took['many']:.2f}")
+            yield "   ".join(line)
+
+
+def again(trainer: Any, images: Images) -> None:
+    """One epoch more."""
+    trainer.epochs, trainer.finished = trainer.epoch + 1, False
+    trainer.fit(images)
+
+
 PEAK = """
-import resource, sys
+import resource, sys, tracemalloc
 sys.path[:0] = sys.argv[2:]
 from pathlib import Path
 import numpy as np
@@ -244,19 +272,24 @@ from duchenne.datasets import load
 from duchenne.scratch import SGD, Head, Net, Solver
 class Images:
     def __init__(self, faces):
-        self.images, self.weight, self.masks = faces.images, np.ones(len(faces), np.float32), {}
+        self.faces, self.weight, self.masks = faces, np.ones(len(faces), np.float32), {}
         self.targets = {"emotion": faces.hard("emotion")}
-        self.flat = self.images.reshape(len(faces), -1)
-    def __len__(self): return len(self.flat)
-    def fill(self, rows, out): np.multiply(self.flat[rows], np.float32(1 / 255), out=out)
+    def __len__(self): return len(self.faces)
+    def fill(self, rows, out):
+        np.multiply(self.faces.pixels(rows).reshape(len(rows), -1), np.float32(1 / 255), out=out)
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 faces = load("fer2013", Path(sys.argv[1]))
 train, val = Images(faces.where("train")), Images(faces.where("val"))
 before = peak()
-net = Net(2304, [512, 256], [Head("emotion", "single", 7)])
-solver = Solver(net, SGD(0.01, 0.9), batch_size=100, epochs=1)
-solver.fit(train, val)
-print(before, peak(), train.flat.nbytes / 2**20, solver.history[-1]["seconds"])
+def fit():
+    net = Net(2304, [512, 256], [Head("emotion", "single", 7)])
+    solver = Solver(net, SGD(0.01, 0.9), batch_size=100, epochs=1)
+    solver.fit(train, val)
+    return solver.history[-1]["seconds"]
+seconds, after = fit(), peak()
+tracemalloc.start()
+fit()
+print(before, after, tracemalloc.get_traced_memory()[1] / 2**20, len(train) * 2304 / 2**20, seconds)
 """
 
 
@@ -267,10 +300,11 @@ def memory(rounds: int, data: Path | None) -> Iterator[str]:
         return
     command = [sys.executable, "-c", PEAK, str(data)]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
-    before, after, images, seconds = map(float, done.stdout.split())
+    before, after, own, images, seconds = map(float, done.stdout.split())
     yield (
-        f"FER2013, one epoch of 2304-512-256-7: peak {after:.0f} MiB, {before:.0f} of them before training "
-        f"(uint8 training images {images:.0f}, as float32 {4 * images:.0f}); {seconds:.1f} s an epoch"
+        f"FER2013, one epoch of 2304-512-256-7: peak of the process {after:.0f} MiB ({before:.0f} before "
+        f"training, uint8 training images {images:.0f}, as float32 {4 * images:.0f}); net, solver and batch
+        together " f"{own:.0f} MiB; {seconds:.1f} s an epoch"
     )
 
 
@@ -287,7 +321,8 @@ def main() -> None:
     # scikit-learn says at every partial_fit that one pass is too few.
     warnings.simplefilter("ignore")
     parts: dict[str, Callable[[int], Iterator[str]]] = {
-        "step": steps, "small": small, "solver": solver, "memory": lambda n: memory(n, args.data)
+        "step": steps, "small": small, "solver": solver, "stack": stack, "memory": lambda n: memory(n,
+        args.data)
     }  # fmt: skip
     for name in args.only.split(","):
         for row in parts[name](args.rounds):

@@ -93,7 +93,7 @@ class EpochFigures:
     """Losses and predictions of one epoch, batch after batch, in the order of that epoch.
 
     Attributes:
-        losses: ``(N,)`` float32, each sample's weighted sum over the heads, in the epoch's order.
+        losses: Head name -> ``(N,)`` float32, each sample's loss, in the epoch's order.
     """
 
     def __init__(self, targets: Targets, order: Array, head_weights: Mapping[str, float]) -> None:
@@ -103,8 +103,7 @@ class EpochFigures:
         self.masks = {k: v[order] for k, v in targets.masks.items()}
         self.annotated = {k: v[order] for k, v in targets.annotated.items()}
         self.scale = {k: v[order] for k, v in targets.scale.items()}
-        self.losses = np.zeros(n, np.float32)
-        self.sums = {h.name: 0.0 for h in self.heads}
+        self.losses = {h.name: np.zeros(n, np.float32) for h in self.heads}
         self.said: dict[str, Array] = {
             h.name: np.zeros(n, np.int64) if h.kind == "single" else np.zeros((n, h.size), bool)
             for h in self.heads
@@ -131,24 +130,31 @@ class EpochFigures:
             d *= scale[:, None]
             d_logits[:, columns] = d
             loss += float(losses @ scale)
-            plain = plain * has
-            self.sums[name] += float(plain.sum(dtype=np.float64))
-            self.losses[at] += weight * plain
+            np.multiply(plain, has, out=self.losses[name][at])
         return loss, d_logits
 
-    def row(self, prefix: str) -> dict[str, float]:
-        """Figures of a history row."""
-        means = {k: s / max(1, int(np.count_nonzero(self.annotated[k]))) for k, s in self.sums.items()}
+    def total(self) -> Array:
+        """Weighted sum over the heads of each sample's loss, ``(N,)`` float32, in the epoch's order."""
+        total = np.zeros_like(next(iter(self.losses.values())))
+        for name, losses in self.losses.items():
+            total += self.head_weights[name] * losses
+        return total
+
+    def row(self, prefix: str, at: Any = slice(None)) -> dict[str, float]:
+        """Figures of a history row, over the places `at` of the epoch's order."""
+        has = {k: v[at] for k, v in self.annotated.items()}
+        sums = {k: float(v[at].sum(dtype=np.float64)) for k, v in self.losses.items()}
+        means = {k: s / max(1, int(np.count_nonzero(has[k]))) for k, s in sums.items()}
         row = {f"{prefix}_loss": sum(self.head_weights[k] * m for k, m in means.items())}
         if len(means) > 1:
             row |= {f"{prefix}_{k}_loss": m for k, m in means.items()}
         for head in self.heads:
-            name, said, has = head.name, self.said[head.name], self.annotated[head.name]
+            name = head.name
+            said, t = self.said[name][at], self.values[name][at]
             if head.kind == "single":
-                t = self.values[name]
-                codes = t if t.ndim == 1 else t.argmax(axis=1)
-                figures = single_figures(said[has], codes[has], head.size)
+                codes = (t if t.ndim == 1 else t.argmax(axis=1))[has[name]]
+                figures = single_figures(said[has[name]], codes, head.size)
             else:
-                figures = multi_figures(said, self.values[name] >= 0.5, self.masks[name] > 0)
+                figures = multi_figures(said, t >= 0.5, self.masks[name][at] > 0)
             row |= {f"{prefix}_{name}_{k}": v for k, v in figures.items()}
         return row

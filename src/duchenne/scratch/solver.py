@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from .epoch import EpochFigures, Examples, Targets
-from .net import Net, load_into
+from .net import Head, Net, load_into
 from .optim import Optimizer
 
 Array = npt.NDArray[Any]
@@ -26,6 +26,19 @@ def constant(update: int) -> float:
 def epoch_seed(seed: int, epoch: int, purpose: int = 0) -> int:
     """A seed that depends on nothing but these, so that a resumed epoch draws what an unbroken one would."""
     return int(np.random.SeedSequence((seed, epoch, purpose)).generate_state(1, np.uint32)[0])
+
+
+def best_key(monitor: str, heads: Sequence[Head]) -> str:
+    """The monitor, or the accuracy of the first single head, or the loss."""
+    return monitor or next((f"val_{h.name}_accuracy" for h in heads if h.kind == "single"), "val_loss")
+
+
+def improves(row: Row, best: Row, monitor: str, min_delta: float) -> bool:
+    """Whether a row beats the best one; without a monitor every row does."""
+    if not monitor or best.get("value") is None:
+        return True
+    gain = row[monitor] - best["value"]
+    return bool((-gain if monitor.endswith("loss") else gain) > min_delta)
 
 
 class Solver:
@@ -96,9 +109,7 @@ class Solver:
         self.lr_factor, self.l2, self.patience, self.min_delta = lr_factor, l2, patience, min_delta
         self.smoothing, self.only_output_layer = label_smoothing, only_output_layer
         self.head_weights = {h.name: float((head_weights or {}).get(h.name, 1.0)) for h in net.heads}
-        self.monitor = monitor or next(
-            (f"val_{h.name}_accuracy" for h in net.heads if h.kind == "single"), "val_loss"
-        )
+        self.monitor = best_key(monitor, net.heads)
         self.on_batch, self.on_epoch, self.stop = on_batch, on_epoch, stop
         self.history: list[Row] = []
         self.best: Row = {}
@@ -167,7 +178,7 @@ class Solver:
                 f"a weight became nan or infinite in epoch {epoch}, step {steps} of {steps}"
             )
         self.sample_losses = np.empty(n, np.float32)
-        self.sample_losses[order] = figures.losses
+        self.sample_losses[order] = figures.total()
         return {"epoch": epoch, "lr": optimizer.lr * factor, **figures.row("train")}
 
     def _validate(self, val: Examples, targets: Targets | None) -> Row:
@@ -192,12 +203,8 @@ class Solver:
         row["seconds"] = round(time.monotonic() - start, 3)
         self.epoch = row["epoch"]
         self.history.append(row)
-        better = not validated or not self.best or self.best["value"] is None
-        if not better:
-            gain = row[self.monitor] - self.best["value"]
-            better = bool((-gain if self.monitor.endswith("loss") else gain) > self.min_delta)
-        if better:
-            monitor = self.monitor if validated else ""
+        monitor = self.monitor if validated else ""
+        if better := improves(row, self.best, monitor, self.min_delta):
             self.best = {"epoch": self.epoch, "monitor": monitor, "value": row.get(monitor)}
             self.best_parameters = {k: v.copy() for k, v in self.net.parameters().items()}
         if self.on_epoch is not None:
