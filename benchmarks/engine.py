@@ -302,9 +302,9 @@ def memory(rounds: int, data: Path | None) -> Iterator[str]:
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     before, after, own, images, seconds = map(float, done.stdout.split())
     yield (
-        f"FER2013, one epoch of 2304-512-256-7: peak of the process {after:.0f} MiB ({before:.0f} before "
-        f"training, uint8 training images {images:.0f}, as float32 {4 * images:.0f}); net, solver and batch
-        together " f"{own:.0f} MiB; {seconds:.1f} s an epoch"
+        f"FER2013, one epoch of 2304-512-256-7: peak of the process {after:.0f} MiB ({before:.0f} before it; "
+        f"uint8 training images {images:.0f}, as float32 {4 * images:.0f}); net, solver and batch together "
+        f"{own:.0f} MiB; {seconds:.1f} s an epoch"
     )
 
 
