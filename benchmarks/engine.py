@@ -240,8 +240,7 @@ def stack(rounds: int) -> Iterator[str]:
     rng, heads = np.random.default_rng(0), [Head("emotion", "single", 7)]
     images = Images(rng.integers(0, 256, (1000, 2304), dtype=np.uint8), rng.integers(0, 7, 1000))
     for batch in (10, 100):
-        yield f"2304-h-7 and 2304-h-h-7, batch {batch}: G nets one by one / one stack, momentum and L2 of
-        their own" for width in (16, 32, 64, 128, 256, 512):
+        yield f"2304-h-7 and 2304-h-h-7, batch {batch}: one by one / one stack, own momentum and L2"
             line = []
             for hidden in ([width], [width, width]):
                 for g in (4, 8, 16):
