@@ -241,6 +241,7 @@ def stack(rounds: int) -> Iterator[str]:
     images = Images(rng.integers(0, 256, (1000, 2304), dtype=np.uint8), rng.integers(0, 7, 1000))
     for batch in (10, 100):
         yield f"2304-h-7 and 2304-h-h-7, batch {batch}: one by one / one stack, own momentum and L2"
+        for width in (16, 32, 64, 128, 256, 512):
             line = []
             for hidden in ([width], [width, width]):
                 for g in (4, 8, 16):
@@ -249,8 +250,8 @@ def stack(rounds: int) -> Iterator[str]:
                     many = Stack(2304, hidden, heads, members, **shared)
                     one = Solver(Net(2304, hidden, heads), SGD(0.01, 0.9), l2=1e-4, **shared)
                     took = interleaved(
-                        rounds, {"one": lambda s=one: again(s, images), "many": lambda s=many: again(s,
-                        images)}
+                        rounds,
+                        {"one": lambda s=one: again(s, images), "many": lambda s=many: again(s, images)},
                     )
                     line.append(f"{len(hidden)} x {width}, G {g}: {g * took['one'] / took['many']:.2f}")
             yield "   ".join(line)
