@@ -169,9 +169,11 @@ def test_searches_vary_fields_that_their_recipe_has(name: str) -> None:
                 load_recipe(name, [f"{field}={value}"])
     for trial in recipe.expect.trials:
         for field, value in trial.set.items():
+            load_recipe(name, [f"{field}={value}"])
             values = recipe.tune.space[field]
-            assert isinstance(values, tuple)
-            assert value in values
+            if name in TUNED:  # what wright2019 found need not be among the draws
+                assert isinstance(values, tuple)
+                assert value in values
 
 
 @pytest.mark.parametrize("name", TUNED)
