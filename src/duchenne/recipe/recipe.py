@@ -30,6 +30,7 @@ LEARNING_SECTIONS = (
     "loss",
     "stop",
     "train",
+    "denoise",
 )
 
 
@@ -59,6 +60,7 @@ class Recipe(s.Section):
     loss: s.Loss = s.Loss()
     stop: s.Stop = s.Stop()
     train: s.Train = s.Train()
+    denoise: s.Denoise = s.Denoise()
     evaluate: s.Evaluate = s.Evaluate()
     tune: s.Tune | None = None
     expect: s.Expect = s.Expect()

@@ -209,6 +209,37 @@ class Train(Section):
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
 
 
+class Denoise(Section):
+    """Leave out of training, while it goes on, the samples whose losses say that their labels are wrong.
+
+    Attributes:
+        name: "none"; "bdr": Bimodal Distribution Removal (Slade & Gedeon 1993; wang2020, section 2.3): of the
+            losses above their mean, those above mean + k * standard deviation; "drop_largest": the `share`
+            of the largest losses.
+        start: The epoch after which the first round is made, or "settled": when the variance of the losses
+            has changed by no more than `tolerance` (relative) in each of the latest `window` epochs.
+        rounds: How many rounds (wang2020: 1), or "until_limit": until that standard deviation is below
+            `limit`.
+        every: Epochs from one round to the next (Slade & Gedeon: 50).
+        k: See "bdr".
+        limit: A round that finds a standard deviation below it removes nothing and is the last (wang2020).
+        share: See "drop_largest"; of the samples that are left, each round.
+        tolerance, window: See `start`.
+        max_share: A round after which more than this share of the training part were gone is refused.
+    """
+
+    name: Literal["none", "bdr", "drop_largest"] = "none"
+    start: Count | Literal["settled"] = "settled"
+    rounds: Count | Literal["until_limit"] = 1
+    every: Count = 1
+    k: Positive = 1.0
+    limit: NonNegative = 0.01
+    share: Annotated[float, Field(gt=0, lt=1)] = 0.05
+    tolerance: Positive = 0.1
+    window: Count = 2
+    max_share: Annotated[float, Field(gt=0, lt=1)] = 0.25
+
+
 class Evaluate(Section):
     """How predictions are made when a run is evaluated.
 
