@@ -177,7 +177,10 @@ def test_a_drawn_search_shows_stages_the_best_trials_and_both_winners(tmp_path: 
     assert stages.rows == [["coarse", "some words", 2, 50.0, 1.0], ["fine", "some words", 12, 31.0, 6.0]]
     assert [cells[0] for cells in best.rows] == [13, 12, 11, 10, 9, 8, 7, 6, 5, 4]
     assert best.rows[0] == [13, "0.12", 1, 2, 31.0, pytest.approx(60.0), "ended by patience"]
-    assert winner.rows == [["optimizer.lr", "0.001", "0.12"], ["train.batch_size", "10", "not searched"]]
+    assert winner.rows == [
+        ["optimizer.lr", "0.001", "0.12"], ["train.batch_size", "10", "not searched"],
+        ["val accuracy", "25 %", "31.00 %"],
+    ]  # fmt: skip
     state = search.state
     state.status, state.reason = "stopped", "time limit"
     search.save_state(state)
@@ -185,6 +188,14 @@ def test_a_drawn_search_shows_stages_the_best_trials_and_both_winners(tmp_path: 
     assert again.status == "partial"
     assert again.sentence == "Shortened: 14 trials done, the search is stopped (time limit)."
     assert render_results_page([again], []).count("### try-search") == 1
+
+
+def test_a_winner_of_many_fields_is_not_spelled_out_in_the_list_of_rows(tmp_path: Path) -> None:
+    trials = [trial(i, 0.1, [8], 0.2 + i / 10) for i in range(3)]
+    for made in trials:
+        made.params["train.batch_size"] = 10
+    search = make_search(tmp_path / "s", trials, DRAWN)
+    assert result_from_search(search).headline == "val 40.00 %, the best of 3 trials"
 
 
 def test_nothing_trained_is_no_result(tmp_path: Path) -> None:

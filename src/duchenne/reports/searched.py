@@ -10,13 +10,16 @@ from ..errors import RunError
 from ..experiment.search import Search, Trial
 from ..recipe import ClaimedTrial, Recipe, load_recipe, recipe_ids
 from ..recipe.text import toml_value
-from .claims import measured_text
+from .claims import claimed_text, measured_text
 from .measured import Figures, history_figures
 from .resultfile import DataUsed, ResultFile, ResultStatus, ResultTable
 from .results import changed_fields, claims_of
 
 # Trials in the table of a search that draws its settings: the best ones of the last stage.
 _SHOWN = 10
+
+# Fields of a setting that the list of rows names; of more, it says how many trials there were.
+_IN_HEADLINE = 2
 
 # Methods whose settings are stated beforehand, so that a claimed setting is one of them.
 _LISTED = ("grid", "one_at_a_time")
@@ -45,7 +48,7 @@ def result_from_search(search: Search, *, not_comparable: str = "", command: str
         short, words = _short_settings(trials, packaged)
     else:
         tables = [_stages_table(search, trials, read), _best_table(search, trials, read)]
-        tables += _winner_table(search, packaged)
+        tables += _winner_table(search, packaged, read)
         short, words = _short_search(search, trials)
     status, sentence = _status(packaged, used, short, words, not_comparable)
     data, environment = search.info("data"), search.info("environment")
@@ -232,7 +235,7 @@ def _best_table(search: Search, trials: Sequence[Trial], read: _Reader) -> Resul
     )
 
 
-def _winner_table(search: Search, packaged: Recipe) -> list[ResultTable]:
+def _winner_table(search: Search, packaged: Recipe, read: _Reader) -> list[ResultTable]:
     """What was found beside what the source found; [] where nothing is claimed or found."""
     winner = search.best
     if winner is None or not packaged.expect.trials:
@@ -247,6 +250,9 @@ def _winner_table(search: Search, packaged: Recipe) -> list[ResultTable]:
         ]
         for name in fields
     ]
+    claimed, accuracy = packaged.expect.trials[0].val.get("accuracy"), read.best(winner, "val", "accuracy")
+    if claimed is not None and accuracy is not None:
+        rows.append(["val accuracy", claimed_text("accuracy", claimed), measured_text("accuracy", accuracy)])
     return [
         ResultTable(
             "The winner", ["field", "found by the source", f"found here (trial {winner.number})"], rows
@@ -284,4 +290,7 @@ def _headline(search: Search, read: _Reader) -> str:
     accuracy = None if winner is None else read.best(winner, "val", "accuracy")
     if winner is None or accuracy is None:
         return ""
-    return f"val {measured_text('accuracy', accuracy)}, best: {setting_text(winner.params)}"
+    setting = f"best: {setting_text(winner.params)}"
+    if len(winner.params) > _IN_HEADLINE:
+        setting = f"the best of {sum(not t.lost for t in search.trials)} trials"
+    return f"val {measured_text('accuracy', accuracy)}, {setting}"
