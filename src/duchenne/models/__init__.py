@@ -13,11 +13,15 @@ from torch import nn
 
 from ..errors import RecipeError, did_you_mean
 from .friv import FrivNet
+from .kontogouris_cnn import KontogourisCnn
 from .smallnet import SmallNet
+from .wright_cnn import WrightCnn
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
     "friv": FrivNet,
+    "kontogouris-cnn": KontogourisCnn,
     "smallnet": SmallNet,
+    "wright-cnn": WrightCnn,
 }
 
 
@@ -48,4 +52,4 @@ def make_model(
         raise RecipeError(f"learner.args of model '{name}': {error}") from None
 
 
-__all__ = ["MODELS", "FrivNet", "SmallNet", "make_model"]
+__all__ = ["MODELS", "FrivNet", "KontogourisCnn", "SmallNet", "WrightCnn", "make_model"]
