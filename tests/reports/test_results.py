@@ -404,7 +404,7 @@ Learning rate:
 
 | setting | claimed val accuracy (%) | measured val accuracy (%) | minutes | updates | state |
 |---|--:|--:|--:|--:|---|
-| lr = 1e-05 |  | 26.50 | 12.35 | 12,345 | whole |
+| lr = 1e-05 |  | 26.50 | 12.346 | 12,345 | whole |
 | lr = 0.1 | 45.08 | 41.00 | 0.5 | 3 | a\\|b |
 
 Best epochs.

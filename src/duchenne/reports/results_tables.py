@@ -181,7 +181,7 @@ def _cell(column: str, value: str | float | int | None) -> str:
         return safe(value)
     if column.endswith("(%)"):
         return f"{value:.2f}"
-    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
+    return f"{value:,}" if isinstance(value, int) else f"{value:.5g}"
 
 
 def difference_lines(result: ResultFile) -> list[str]:

@@ -158,8 +158,8 @@ def _settings_row(
         claimed[2],
         min(read.all(trial, "train", "loss"), default=None),
         trial.best_epoch,
-        trial.epochs,
-        round(trial.seconds / 60, 2),
+        trial.epochs or None,
+        round(trial.seconds / 60, 2) if trial.epochs else None,
         _state(trial),
     ]
 
