@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -72,10 +73,12 @@ def tune_command(
         raise
     finally:
         listener.close()
-    _say(done, as_json)
+    from ..reports.search_page import write_search_report
+
+    _say(done, write_search_report(done), as_json)
 
 
-def _say(done: Search, as_json: bool) -> None:
+def _say(done: Search, page: Path, as_json: bool) -> None:
     """The outcome on standard error, what a program wants on standard output."""
     state, best, trials = done.state, done.best, done.trials
     if as_json:
@@ -85,6 +88,7 @@ def _say(done: Search, as_json: bool) -> None:
                 **vars(state),
                 "best": None if best is None else _row(best),
                 "best_recipe": str(done.best_recipe) if best is not None else None,
+                "report": str(page),
                 "trials": [_row(t) for t in trials],
             }
         )
@@ -96,7 +100,7 @@ def _say(done: Search, as_json: bool) -> None:
         values = ", ".join(f"{k} = {shown(v)}" for k, v in best.params.items())
         typer.echo(f"best: trial {best.number}, {state.monitor} {best.value:.4f}; {values}", err=True)
         typer.echo(f"`duchenne train {done.best_recipe}` trains it in full", err=True)
-    typer.echo(str(done.path))
+    typer.echo(str(page))
 
 
 def _row(trial: Trial) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..errors import MissingExtraError, RunError
 from ..experiment.run import Run, RunState, write_text
@@ -48,13 +49,27 @@ def write_report(run: Run, *, image_of: ImageOf | None = None, images: bool = Tr
     ]
     page = render(run, state, sections)
     folder = run.path / "report"
-    _write_pictures(folder, [p for s in sections for p in s.pictures()])
+    write_pictures(folder, [p for s in sections for p in s.pictures()])
     write_text(folder / "index.html", page)
     return folder / "index.html"
 
 
 def render(run: Run, state: RunState, sections: Sequence[Section]) -> str:
-    """The page as HTML; every text in it is escaped by the template."""
+    """The page of a run as HTML."""
+    status, tone = status_words(run, state)
+    return fill_template(
+        noun="run", title=run.recipe.title, run_name=state.name, recipe_id=run.recipe.id,
+        source=run.recipe.source, status=status, status_tone=tone, reason=state.reason, sections=sections,
+    )  # fmt: skip
+
+
+def fill_template(**facts: Any) -> str:
+    """The page as HTML; every text in it is escaped by the template.
+
+    Args:
+        facts: noun ("run" or "search"), title, run_name, recipe_id, source, status, status_tone ("good" or
+            "warn"), reason, sections.
+    """
     try:
         from jinja2 import Environment, FileSystemLoader, StrictUndefined
     except ImportError:
@@ -66,27 +81,15 @@ def render(run: Run, state: RunState, sections: Sequence[Section]) -> str:
     css = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
     # The policy allows exactly this style sheet, by its hash, and no other style or script.
     digest = base64.b64encode(hashlib.sha256(css.encode()).digest()).decode()
-    recipe = run.recipe
-    status, tone = status_words(run, state)
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     return environment.get_template("report.html").render(
-        title=recipe.title,
-        run_name=state.name,
-        recipe_id=recipe.id,
-        source=recipe.source,
-        status=status,
-        status_tone=tone,
-        reason=state.reason,
-        sections=sections,
-        css=Markup(css),
-        css_hash=Markup(digest),
-        version=__version__,
+        css=Markup(css), css_hash=Markup(digest), version=__version__, **facts
     )
 
 
-def _write_pictures(folder: Path, pictures: Sequence[Picture]) -> None:
+def write_pictures(folder: Path, pictures: Sequence[Picture]) -> None:
     """Replace the PNGs of the folder by these, so that no face of an earlier report stays behind."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

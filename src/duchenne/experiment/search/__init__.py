@@ -1,6 +1,6 @@
 """Searches over a recipe's own fields; validation alone decides."""
 
 from .result import Search, Trial
-from .search import search
+from .search import SearchListener, search
 
-__all__ = ["Search", "Trial", "search"]
+__all__ = ["Search", "SearchListener", "Trial", "search"]

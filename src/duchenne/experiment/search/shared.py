@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import RunError
-from ...recipe import Recipe
+from ...recipe import Recipe, parse_recipe
 from .result import Trial
 from .space import decode, encode, fields_of
 from .storage import optuna, quiet
@@ -231,7 +231,9 @@ def open_shared(
             raise RunError(f"the storage has a study '{name}' of another program", "choose another --name")
         study.set_user_attr(_ABOUT, {"recipe": table, "data": data})
         return Shared(study, recipe, direction)
-    if different := difference(about["recipe"], table):
+    # Read anew, so that fields which a later version added stand at their defaults.
+    before = parse_recipe(about["recipe"], f"of the search '{name}'").to_dict()
+    if different := difference(before, table):
         raise RunError(
             f"the search '{name}' was begun with other settings: {'; '.join(different)}",
             "repeat its recipe and --set, choose another --name, or start over with --force",
