@@ -15,6 +15,7 @@ from .evaluated import evaluation_sections, key_section
 from .mistakes import ImageOf
 from .overview import circumstances_section, data_section, recipe_section, status_words, training_section
 from .style import new_figure
+from .tree_figure import trees_section
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -41,7 +42,7 @@ def write_report(run: Run, *, image_of: ImageOf | None = None, images: bool = Tr
     state = run.state
     sections = [
         key_section(run, state),
-        training_section(run, state),
+        trees_section(run, state) if run.recipe.learner.name == "trees" else training_section(run, state),
         *evaluation_sections(run, image_of if images else None, images),
         data_section(run.info("data")),
         recipe_section(run, state),
