@@ -102,7 +102,7 @@ class Artifact:
             DataError: x has another shape or dtype.
             RunError: The net fails or answers values that are not finite.
         """
-        wanted = (self.preprocess.channels, *self.preprocess.size)
+        wanted = (self.preprocess.input_channels, *self.preprocess.input_size)
         if x.dtype != np.float32 or x.ndim != 4 or x.shape[1:] != wanted:
             raise DataError(f"the net takes float32 {('N', *wanted)}, not {x.dtype} {x.shape}")
         if not len(x):
@@ -128,7 +128,15 @@ class Artifact:
 
         Returns:
             Output name -> ``(N, K)`` float32 in [0, 1]; rows sum to 1 where the kind is ``single``.
+
+        Raises:
+            RecipeError: Views other than "single" of a model whose input are features, not pixels.
         """
+        if self.preprocess.features is not None and views != "single":
+            raise RecipeError(
+                f"views '{views}' mirror or crop images, but this model's input are features",
+                'take views "single"',
+            )
         return average_views(self._probs, x, views)
 
     def predict(
@@ -210,7 +218,7 @@ def _session(path: Path, content: bytes, threads: int) -> Any:
 def _check_signature(path: Path, session: Any, card: Card, preprocess: Preprocess) -> None:
     """The net takes what the preprocess gives, and answers what the card says."""
     inputs = {i.name: i for i in session.get_inputs()}
-    wanted = [preprocess.channels, *preprocess.size]
+    wanted = [preprocess.input_channels, *preprocess.input_size]
     one = inputs.get(INPUT)
     if len(inputs) != 1 or one is None or one.type != "tensor(float)":
         found = ", ".join(f"{i.name}: {i.type}" for i in inputs.values())

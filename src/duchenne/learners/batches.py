@@ -23,7 +23,7 @@ class Batch:
 
     Attributes:
         index: ``(n,)`` rows in the source.
-        images: ``(n, h, w, c)`` uint8.
+        images: ``(n, h, w, c)`` uint8, or features ``(n, 1, 1, D)`` float32.
         counts: Per output, by what the sum of weighted losses is divided: how many samples of the whole batch
             (all shards) are annotated, times the mean weight of all annotated samples of the source. So the
             scale of the weights does not matter, and weight 2 counts as the sample twice.

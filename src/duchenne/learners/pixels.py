@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -13,27 +15,29 @@ SHAPED_LIMIT = 1 << 30
 
 
 class ShapedPixels:
-    """uint8 ``(n, h, w, c)`` of chosen rows, shaped once where that fits into memory.
+    """uint8 ``(n, h, w, c)`` (features: float32 ``(n, 1, 1, D)``) of chosen rows, made once where that fits.
 
     Args:
         faces: The samples.
-        preprocess: Brings pixels to (h, w, c).
+        preprocess: Brings pixels to (h, w, c), and takes their features.
     """
 
     def __init__(self, faces: FaceSet, preprocess: Preprocess) -> None:
         self.faces = faces
         self.preprocess = preprocess
-        height, width = preprocess.size
-        direct = isinstance(faces.images, np.ndarray) and faces.images.shape[1:3] == (height, width)
-        small = len(faces) * height * width * preprocess.channels <= SHAPED_LIMIT
-        self._shaped: npt.NDArray[np.uint8] | None = None
+        shape = (len(faces), *preprocess.input_size, preprocess.input_channels)
+        pixels = preprocess.features is None
+        direct = pixels and isinstance(faces.images, np.ndarray) and faces.images.shape[1:3] == shape[1:3]
+        dtype = np.dtype(np.uint8 if pixels else np.float32)
+        small = int(np.prod(shape)) * dtype.itemsize <= SHAPED_LIMIT
+        self._shaped: npt.NDArray[Any] | None = None
         if small and not direct:
-            self._shaped = np.empty((len(faces), height, width, preprocess.channels), np.uint8)
+            self._shaped = np.empty(shape, dtype)
             for start in range(0, len(faces), 256):
                 rows = np.arange(start, min(start + 256, len(faces)))
                 self._shaped[rows] = preprocess.shape(faces.pixels(rows))
 
-    def __getitem__(self, index: npt.NDArray[np.int64]) -> npt.NDArray[np.uint8]:
+    def __getitem__(self, index: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
         if self._shaped is not None:
             return self._shaped[index]
         return self.preprocess.shape(self.faces.pixels(index))

@@ -51,7 +51,7 @@ HONOURED = {
 
 
 class FaceExamples:
-    """A FaceSet as the engine takes it: inputs are made a batch at a time, pixels stay uint8 in memory."""
+    """A FaceSet as the engine takes it: inputs are made a batch at a time, of uint8 pixels or features."""
 
     def __init__(self, faces: FaceSet, preprocess: Preprocess, weight: Array | None = None) -> None:
         arrays = {o.name: target_arrays(faces, o) for o in faces.outputs}
@@ -185,7 +185,7 @@ class ScratchLearner(FaceClassifier):
 
     def _make_net(self) -> Net:
         """The net with initial weights. Raises RecipeError for an argument that it does not take."""
-        args, size = dict(self.args or {}), self._preprocess.size
+        args, size = dict(self.args or {}), self._preprocess.input_size
         known = [
             p.name for p in inspect.signature(Net).parameters.values() if p.name not in
             ("in_features", "heads", "seed", "dtype")
@@ -202,7 +202,7 @@ class ScratchLearner(FaceClassifier):
                 f"learner.args.hidden = {hidden!r}: must be a list of layer sizes", "for example [512, 256]"
             )
         heads = [Head(o.name, o.kind, o.num_classes) for o in self.outputs_]
-        features = size[0] * size[1] * self._preprocess.channels
+        features = size[0] * size[1] * self._preprocess.input_channels
         try:
             return Net(features, hidden, heads, seed=self._train.seed, **args)
         except ValueError as error:
@@ -312,7 +312,7 @@ class ScratchLearner(FaceClassifier):
 
         self._check_fitted()
         preprocess = self._preprocess
-        return export_scratch(self.net_, self.outputs_, preprocess.channels, preprocess.size)
+        return export_scratch(self.net_, self.outputs_, preprocess.input_channels, preprocess.input_size)
 
 
 def _load(net: Net, arrays: Mapping[str, Array], path: Path) -> None:

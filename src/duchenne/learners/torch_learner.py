@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 
 from ..datasets.faceset import FaceSet
-from ..errors import RunError
+from ..errors import RecipeError, RunError
 from ..models import make_model
 from ..recipe import Balance, Loss, Optimizer, Schedule, Stop, Train
 from ..transforms import Preprocess
@@ -150,6 +150,11 @@ class TorchLearner(FaceClassifier):
     def _plan(self, validated: bool, storage: Storage | None) -> Plan:
         stop = self.stop or Stop()
         monitor = monitor_of(self.outputs_, stop)
+        preprocess, augment = self.preprocess or Preprocess(), self.augment or Augment()
+        if preprocess.features is not None and not augment.is_identity:
+            raise RecipeError(
+                "augment changes images, but preprocess.features gives the net vectors", "leave [augment] out"
+            )
         return Plan(
             outputs=self.outputs_,
             optimizer=self.optimizer or Optimizer(),
@@ -157,8 +162,8 @@ class TorchLearner(FaceClassifier):
             loss=check_loss(self.outputs_, self.loss or Loss()),
             stop=stop,
             train=self.train or Train(),
-            preprocess=self.preprocess or Preprocess(),
-            augment=self.augment or Augment(),
+            preprocess=preprocess,
+            augment=augment,
             monitor=monitor if validated else "",
             facts=self._facts(),
             folder=storage.folder if storage else None,
@@ -183,7 +188,8 @@ class TorchLearner(FaceClassifier):
     def _make_net(self) -> torch.nn.Module:
         preprocess = self.preprocess or Preprocess()
         outputs = {o.name: o.num_classes for o in self.outputs_}
-        net = make_model(self.model, preprocess.channels, preprocess.size, outputs, self.args or {})
+        channels, size = preprocess.input_channels, preprocess.input_size
+        net = make_model(self.model, channels, size, outputs, self.args or {})
         # Channels last is what the CPU's and GPU's convolutions are fastest in.
         return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
@@ -240,7 +246,10 @@ class TorchLearner(FaceClassifier):
         self._check_fitted()
         preprocess = self.preprocess or Preprocess()
         return export_onnx(
-            self.net_, tuple(o.name for o in self.outputs_), preprocess.channels, preprocess.size
+            self.net_,
+            tuple(o.name for o in self.outputs_),
+            preprocess.input_channels,
+            preprocess.input_size,
         )
 
     @classmethod

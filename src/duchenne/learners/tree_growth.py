@@ -43,7 +43,8 @@ class _Part:
     """Inputs ``(N, D)``, targets and the log-odds so far of the training or validation faces."""
 
     def __init__(self, faces: FaceSet, preprocess: Preprocess) -> None:
-        features = preprocess.size[0] * preprocess.size[1] * preprocess.channels
+        height, width = preprocess.input_size
+        features = height * width * preprocess.input_channels
         self.x = np.empty((len(faces), features), np.float32)
         for begin in range(0, len(faces), _BATCH):
             rows = np.arange(begin, min(begin + _BATCH, len(faces)))

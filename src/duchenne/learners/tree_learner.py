@@ -145,7 +145,8 @@ class TreeLearner(FaceClassifier):
 
     @property
     def _num_features(self) -> int:
-        return self._preprocess.size[0] * self._preprocess.size[1] * self._preprocess.channels
+        height, width = self._preprocess.input_size
+        return height * width * self._preprocess.input_channels
 
     def _checked(
         self, faces: FaceSet, val: FaceSet | tuple[Array, Any] | None
@@ -245,7 +246,8 @@ class TreeLearner(FaceClassifier):
         from .tree_export import export_trees
 
         self._check_fitted()
-        return export_trees(self.trees_, self.outputs_, self._preprocess.channels, self._preprocess.size)
+        preprocess = self._preprocess
+        return export_trees(self.trees_, self.outputs_, preprocess.input_channels, preprocess.input_size)
 
 
 def _unpacked(

@@ -44,13 +44,18 @@ class Data(Section):
 
 
 class PreprocessSection(Section):
-    """Fields of `duchenne.transforms.Preprocess` (see there)."""
+    """Fields of `duchenne.transforms.Preprocess` (see there).
+
+    Attributes:
+        features: One table a feature, ``name`` and its options (see `duchenne.features`); empty: the pixels.
+    """
 
     size: tuple[Count, Count] = (48, 48)
     channels: Literal[1, 3] = 1
     mean: tuple[float, ...] = (0.0,)
     std: tuple[Positive, ...] = (1.0,)
     per_image: bool = False
+    features: tuple[dict[str, Any], ...] = ()
 
 
 class AugmentSection(Section):

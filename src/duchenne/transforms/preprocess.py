@@ -6,13 +6,15 @@ It has two halves, so that a trainer can augment between them:
 2. numbers: uint8 -> float32 ``(N, c, h, w)`` in [0, 1] (`Preprocess.scale`), then standardised
    (`Preprocess.normalise`). Both take NumPy arrays and torch tensors (on any device), and give the same bits.
 
-``preprocess(images)`` does all of it with NumPy.
+``preprocess(images)`` does all of it with NumPy. Hand-made features take the place of the pixels where they
+are asked for: the first half then gives each face's vector as a 1x1 image of D channels, float32
+``(N, 1, 1, D)``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from math import isfinite, sqrt
 from typing import Any
 
@@ -21,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, RecipeError, did_you_mean
+from ..features import Features
 
 SCHEMA = 1
 INTERPOLATIONS = ("auto", "area", "bilinear")
@@ -46,6 +49,9 @@ class Preprocess:
             Source: TensorFlow, ``tf.image.per_image_standardization``.
         interpolation: ``"area"`` (mean of the covered pixels), ``"bilinear"``, or ``"auto"``: area where
             neither side grows, bilinear otherwise.
+        features: What is taken of the grey pixels of `size`, in the pixels' place; also given as a list of
+            tables, as in a recipe. Nothing is learned of the training part: ``mean`` and ``std``, one number
+            each, are the only scale (and a feature's own ``root``). None: the pixels themselves.
     """
 
     size: tuple[int, int] = (48, 48)
@@ -54,6 +60,7 @@ class Preprocess:
     std: tuple[float, ...] = (1.0,)
     per_image: bool = False
     interpolation: str = "auto"
+    features: Features | None = None
 
     def __post_init__(self) -> None:
         for name, kind in (("size", int), ("mean", float), ("std", float)):
@@ -86,25 +93,61 @@ class Preprocess:
                 f"preprocess.interpolation: there is no '{self.interpolation}'",
                 did_you_mean(str(self.interpolation), INTERPOLATIONS),
             )
+        self._check_features()
+
+    def _check_features(self) -> None:
+        if self.features is None or (isinstance(self.features, list | tuple) and not self.features):
+            object.__setattr__(self, "features", None)
+            return
+        if not isinstance(self.features, Features):
+            object.__setattr__(self, "features", Features.from_json(self.features))
+        assert self.features is not None
+        self.features.check_size(*self.size)
+        for name, given, wanted in (("channels", self.channels, 1), ("per_image", self.per_image, False)):
+            if given != wanted:
+                shown = str(given).lower()
+                raise RecipeError(
+                    f"preprocess.{name} = {shown}: features are taken of plain grey images", "leave it out"
+                )
+
+    @property
+    def input_channels(self) -> int:
+        """Channels of the net's input: `channels`, or the length D of the features."""
+        return self.channels if self.features is None else self.features.length
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """Height and width of the net's input: `size`, or (1, 1) for features."""
+        return self.size if self.features is None else (1, 1)
 
     def __call__(self, images: Array | Sequence[Array]) -> npt.NDArray[np.float32]:
         """Return the net's input: contiguous float32 ``(N, c, h, w)``. Arguments and errors as `shape`."""
         done = self.normalise(self.scale(self.shape(images)))
         return np.ascontiguousarray(done, dtype=np.float32)
 
-    def shape(self, images: Array | Sequence[Array]) -> npt.NDArray[np.uint8]:
-        """Bring images to one size and number of channels.
+    def shape(self, images: Array | Sequence[Array]) -> Array:
+        """Bring images to one size and number of channels, and take their features where there are such.
 
         Args:
             images: uint8 ``(N, H, W)`` or ``(N, H, W, 1 | 3)``, or a sequence of uint8 ``(H, W)`` or
                 ``(H, W, 1 | 3)`` of any sizes. Three channels are RGB.
 
         Returns:
-            uint8 ``(N, h, w, c)``: a view of the input where that has the shape already.
+            uint8 ``(N, h, w, c)``: a view of the input where that has the shape already. With features
+            float32 ``(N, 1, 1, D)``; what this gave before (float32 of that shape) comes back as it is.
 
         Raises:
             DataError: Not uint8 (16-bit and float images have no agreed range), or of another shape.
         """
+        if self.features is None:
+            return self._pixels(images)
+        vectors = (1, 1, self.features.length)
+        if isinstance(images, np.ndarray) and images.dtype == np.float32 and images.shape[1:] == vectors:
+            return images
+        return self.features(self._pixels(images)[..., 0])[:, None, None, :]
+
+    def _pixels(self, images: Array | Sequence[Array]) -> npt.NDArray[np.uint8]:
+        """The images as uint8 ``(N, h, w, c)``; see `shape`."""
         if not isinstance(images, np.ndarray):
             out = np.empty((len(images), *self.size, self.channels), np.uint8)
             for i, image in enumerate(images):
@@ -122,9 +165,12 @@ class Preprocess:
         """uint8 ``(N, h, w, c)`` -> float32 ``(N, c, h, w)`` in [0, 1], for a NumPy array or a torch tensor.
 
         Multiplies by float32(1/255), which all devices round alike (CUDA divides by a scalar that way in any
-        case); 255 becomes exactly 1. With one channel no pixel is moved.
+        case); 255 becomes exactly 1. With one channel no pixel is moved. Features, float32 ``(N, 1, 1, D)``,
+        become ``(N, D, 1, 1)`` and keep their values.
         """
         n, h, w, c = pixels.shape
+        if self.features is not None:
+            return pixels.reshape(n, c, 1, 1)
         if isinstance(pixels, np.ndarray):
             moved = (
                 pixels.reshape(n, 1, h, w) if c == 1 else np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
@@ -157,8 +203,11 @@ class Preprocess:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, with a schema version; `from_json` gives back an equal object."""
-        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(self).items()}
-        return {"schema": SCHEMA, **plain}
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "features"}
+        plain = {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items()}
+        # Left out where there are none, so that versions before features read the card too.
+        more = {} if self.features is None else {"features": self.features.to_json()}
+        return {"schema": SCHEMA, **plain, **more}
 
     @classmethod
     def from_json(cls, card: Mapping[str, Any]) -> Preprocess:
@@ -175,9 +224,11 @@ class Preprocess:
         for key in card:
             if key not in (*known, "schema"):
                 raise RecipeError(f"preprocess: unknown key '{key}'", did_you_mean(str(key), known))
-        if missing := [k for k in known if k not in card]:
+        if missing := [k for k in known if k not in card and k != "features"]:
             raise RecipeError(f"preprocess: missing {', '.join(missing)}")
-        values: dict[str, Any] = {k: tuple(v) if isinstance(v := card[k], list) else v for k in known}
+        values: dict[str, Any] = {
+            k: tuple(v) if isinstance(v := card[k], list) else v for k in known if k in card
+        }
         return cls(**values)
 
     def describe(self) -> str:
@@ -189,6 +240,10 @@ class Preprocess:
             how = "pixels in [0, 1]"
         else:
             how = f"pixels in [0, 1], less {_row(self.mean)}, over {_row(self.std)}"
+        if self.features is not None:
+            plain = not any(self.mean) and self.std == (1.0,)
+            scaled = "" if plain else f", less {_row(self.mean)}, over {_row(self.std)}"
+            how = f"{self.features.describe()} in the pixels' place{scaled}"
         return f"{self.size[0]}x{self.size[1]} {colour}, {self.interpolation} interpolation, {how}."
 
     def _one(self, image: Array) -> Array:
