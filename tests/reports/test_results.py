@@ -458,8 +458,10 @@ def test_accuracy_among_groups_stands_beside_that_of_single_classes(make_run: An
 
 
 def test_rows_with_groups_of_classes_stand_side_by_side_with_their_compute() -> None:
-    before = seed_result(0, 0.5, test={"accuracy": 0.5, "accuracy_among.old": 0.6}, epochs_done=12)
-    after = seed_result(0, 0.5, test={"accuracy": 0.7, "accuracy_among.old": 0.4, "accuracy_among.new": None})
+    known = {"accuracy": 0.5, "accuracy_among.old": 0.6}
+    before = replace(seed_result(0, 0.5, epochs_done=12), test=known)
+    known = {"accuracy": 0.7, "accuracy_among.old": 0.4, "accuracy_among.new": None}
+    after = replace(seed_result(0, 0.7), test=known)
     rows = [result(before, id="a-base"), result(after, id="b-grown"), result(seed_result(0, 0.5), id="c")]
     page = render_results_page(rows, [])
     assert (

@@ -141,7 +141,7 @@ def _sums_in_words(claimed: Sequence[Sequence[int]], measured: Confusion) -> str
 
 
 def groups_table(results: Sequence[ResultFile]) -> str:
-    """Rows that give accuracies among groups of classes, side by side, with what their training took; "" without.
+    """Rows with accuracies among groups of classes, side by side, with what their training took; "" without.
 
     A net that has learned a further class is held against the one before, and against one made from nothing.
     """
