@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from ...errors import RecipeError
@@ -67,8 +68,9 @@ class Field:
                 choices.append(encode(self.own))
             return CategoricalDistribution(tuple(choices))
         low, high, step = self.range.low, self.range.high, self.range.step
-        if step is not None:
-            high = low + math.floor((high - low) / step + 1e-9) * step
+        if step is not None:  # in decimal, as written: Optuna asks whether the step divides the range
+            count = math.floor((high - low) / step + 1e-9)
+            high = float(Decimal(str(low)) + count * Decimal(str(step)))
         if self.range.integer:
             return IntDistribution(int(low), int(high), log=self.range.log, step=int(step or 1))
         return FloatDistribution(low, high, log=self.range.log, step=step)
