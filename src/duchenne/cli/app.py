@@ -12,6 +12,7 @@ from .data import audit_command, inspect_command
 from .evaluate import evaluate_command
 from .export import export_command
 from .grow import grow_command
+from .growth import growth_command
 from .predict import predict_command
 from .recipes import list_command, show_command
 from .report import report_command
@@ -64,6 +65,7 @@ app.add_typer(data, name="data")
 app.command("train")(train_command)
 app.command("tune")(tune_command)
 app.command("grow")(grow_command)
+app.command("growth")(growth_command)
 app.command("evaluate")(evaluate_command)
 app.command("report")(report_command)
 app.command("compare")(compare_command)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 # Sections of the old run's recipe that are not true of the grown one.
 _NOT_KEPT = ("expect", "tune", "cost")
 
+# Names of the groups of classes (`evaluate.groups`) that a grown run's evaluation gives accuracies of.
+OLD, NEW = "old", "new"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -129,7 +132,7 @@ def _grown_table(run: Run, output: Output, label: str, which: str, runs: Path) -
     table["id"] = f"{run.recipe.id}-grown-{_plain(label)}"
     table["title"] = f"{run.recipe.title}; grown by {label}"
     table["start"] = {"run": _named(run, runs), "train": which}
-    groups = {"old": list(output.labels), "new": [label]}
+    groups = {OLD: list(output.labels), NEW: [label]}
     table["evaluate"] = table["evaluate"] | {"groups": table["evaluate"]["groups"] | groups}
     return table
 
