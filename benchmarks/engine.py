@@ -20,6 +20,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -238,22 +239,26 @@ def solver(rounds: int) -> Iterator[str]:
 def stack(rounds: int) -> Iterator[str]:
     """Nets trained one after the other over the same nets as one stack."""
     rng, heads = np.random.default_rng(0), [Head("emotion", "single", 7)]
-    images = Images(rng.integers(0, 256, (1000, 2304), dtype=np.uint8), rng.integers(0, 7, 1000))
     for batch in (10, 100):
-        yield f"2304-h-7 and 2304-h-h-7, batch {batch}: one by one / one stack, own momentum and L2"
+        n = 10 * batch
+        images = Images(rng.integers(0, 256, (n, 2304), dtype=np.uint8), rng.integers(0, 7, n))
+        yield f"2304-h-h-7, batch {batch}: G nets one by one / one stack; same momentum, no L2 (own of each)"
         for width in (16, 32, 64, 128, 256, 512):
-            line = []
-            for hidden in ([width], [width, width]):
-                for g in (4, 8, 16):
-                    shared: dict[str, Any] = {"batch_size": batch, "epochs": 1}
-                    members = [Member(0.01, 0.9 - 0.01 * i, 1e-4, seed=i) for i in range(g)]
-                    many = Stack(2304, hidden, heads, members, **shared)
-                    one = Solver(Net(2304, hidden, heads), SGD(0.01, 0.9), l2=1e-4, **shared)
-                    took = interleaved(
-                        rounds,
-                        {"one": lambda s=one: again(s, images), "many": lambda s=many: again(s, images)},
-                    )
-                    line.append(f"{len(hidden)} x {width}, G {g}: {g * took['one'] / took['many']:.2f}")
+            line = [f"h {width:3}"]
+            for g in (4, 8, 16):
+                shared: dict[str, Any] = {"batch_size": batch, "epochs": 1}
+                alike = [Member(0.01, 0.9, seed=i) for i in range(g)]
+                own = [Member(0.01, 0.9 - 0.01 * i, 1e-4, seed=i) for i in range(g)]
+                trainers = {
+                    "one": Solver(Net(2304, [width] * 2, heads), SGD(0.01, 0.9), **shared),
+                    "one, L2": Solver(Net(2304, [width] * 2, heads), SGD(0.01, 0.9), l2=1e-4, **shared),
+                    "alike": Stack(2304, [width] * 2, heads, alike, **shared),
+                    "own": Stack(2304, [width] * 2, heads, own, **shared),
+                }
+                turns = {k: partial(again, t, images) for k, t in trainers.items()}
+                took = interleaved(rounds, turns, least=0.0)
+                a, b = g * took["one"] / took["alike"], g * took["one, L2"] / took["own"]
+                line.append(f"G {g:2}: {a:.2f} ({b:.2f})")
             yield "   ".join(line)
 
 

@@ -73,7 +73,10 @@ class Solver:
         epoch: Epochs done.
         finished: Whether training is over for good.
         reason: Why it ended.
-        sample_losses: ``(N,)`` float32, each training sample's loss as computed in the latest epoch.
+        sample_losses: ``(N,)`` float32, each training sample's loss as computed in the latest epoch; nan for
+            one that took no part.
+        rows: ``(N,)`` bool, which training samples take part from the next epoch on; None: all. May be
+            changed in `on_epoch`.
     """
 
     def __init__(
@@ -116,6 +119,7 @@ class Solver:
         self.best_parameters: dict[str, Array] = {}
         self.epoch, self.finished, self.reason = 0, False, ""
         self.sample_losses = np.zeros(0, np.float32)
+        self.rows: Array | None = None
 
     def fit(self, train: Examples, val: Examples | None = None) -> None:
         """Train until the epochs are done, patience ends, or `stop` gives a reason.
@@ -154,13 +158,17 @@ class Solver:
     def _train_epoch(self, train: Examples, targets: Targets) -> Row:
         epoch, n = self.epoch + 1, len(train)
         order = np.random.default_rng(epoch_seed(self.seed, epoch)).permutation(n)
+        # The learning rate goes by epochs of all samples, or it would lag once some are left out.
+        updates = self.epoch * math.ceil(n / self.batch_size)
+        if self.rows is not None:
+            order = order[self.rows[order]]
         # Dropout draws from a stream of its own, every epoch anew.
         rng = np.random.default_rng(epoch_seed(self.seed, epoch, 1))
         figures = EpochFigures(targets, order, self.head_weights)
         net, optimizer = self.net, self.optimizer
-        steps = math.ceil(n / self.batch_size)
+        steps = math.ceil(len(order) / self.batch_size)
         for step in range(steps):
-            at = slice(step * self.batch_size, min((step + 1) * self.batch_size, n))
+            at = slice(step * self.batch_size, min((step + 1) * self.batch_size, len(order)))
             x = self._x[: at.stop - at.start]
             train.fill(order[at], x)
             loss, d = figures.add(at, net.forward(x, rng), self.smoothing)
@@ -169,7 +177,7 @@ class Solver:
                     f"the loss became {loss} in epoch {epoch}, step {step + 1} of {steps}"
                 )
             net.backward(d, optimizer.accumulate, only_output_layer=self.only_output_layer)
-            factor = self.lr_factor(self.epoch * steps + step)
+            factor = self.lr_factor(updates + step)
             optimizer.step(factor, self.l2)
             if self.on_batch is not None:
                 self.on_batch(step + 1)
@@ -177,7 +185,7 @@ class Solver:
             raise FloatingPointError(
                 f"a weight became nan or infinite in epoch {epoch}, step {steps} of {steps}"
             )
-        self.sample_losses = np.empty(n, np.float32)
+        self.sample_losses = np.full(n, np.nan, np.float32)
         self.sample_losses[order] = figures.total()
         return {"epoch": epoch, "lr": optimizer.lr * factor, **figures.row("train")}
 

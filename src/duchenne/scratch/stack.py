@@ -14,7 +14,7 @@ from scipy.linalg import get_blas_funcs
 from .epoch import EpochFigures, Examples, Targets
 from .layers import LeakyReLU, ReLU
 from .net import Head, Net
-from .optim import SGD
+from .optim import BLOCK, SGD
 from .solver import Row, best_key, constant, epoch_seed, improves
 
 Array = npt.NDArray[Any]
@@ -107,7 +107,8 @@ class Stack:
             np.array([getattr(m, k) for m in members], nets[0].dtype).reshape(column)
             for k in ("lr", "momentum", "l2", "dropout")
         )
-        self._gemm = get_blas_funcs("gemm", dtype=nets[0].dtype)
+        self._shrink = self._lr * self._l2
+        self._gemm, self._axpy = get_blas_funcs(("gemm", "axpy"), dtype=nets[0].dtype)
         self.epoch = 0
         self.history: list[list[Row]] = [[] for _ in members]
         self.best: list[Row] = [{} for _ in members]
@@ -150,32 +151,38 @@ class Stack:
         """Backward from the logits' derivative ``(G, N, K)``, and the step."""
         d = d * self._lr
         for i in range(len(self.weights) - 1, -1, -1):
-            below = None
-            if i:
-                below = d @ self.weights[i].transpose(0, 2, 1)
-                self._u[i] *= self._momentum
-                self._u[i] += self._inputs[i].transpose(0, 2, 1) @ d
-            else:
-                self._accumulate_first(d)
+            u, w, below = self._u[i], self.weights[i], None
             self._u_bias[i] *= self._momentum
             self._u_bias[i] += d.sum(axis=1, keepdims=True)
-            if self._l2.any():
-                shrink = self._lr * self._l2
-                self._u[i] += self.weights[i] * (shrink if i else self._columns(shrink))
-            self.weights[i] -= self._u[i] if factor == 1.0 else factor * self._u[i]
+            if i:
+                below = d @ w.transpose(0, 2, 1)
+                u *= self._momentum
+                u += self._inputs[i].transpose(0, 2, 1) @ d
+                if self._shrink.any():
+                    u += w * self._shrink
+            else:
+                self._accumulate_first(d)
+            self._axpy(u.ravel(), w.ravel(), a=-factor)
             self.biases[i] -= factor * self._u_bias[i]
             if below is not None:
                 mask = self._masks[i - 1]
                 d = self.activations[i - 1].backward(below if mask is None else below * mask)
 
     def _accumulate_first(self, d: Array) -> None:
-        """u <- momentum u + x^T d; as in `Linear.backward` where all nets have one momentum."""
-        same = bool((self._momentum == self._momentum[0]).all())
-        if not same:
-            self._u[0] *= self._columns(self._momentum)
+        """u <- momentum u + lr l2 w + x^T d; momentum goes into the product where all nets have one."""
+        u, w, beta = self._u[0], self.weights[0], float(self._momentum[0, 0, 0])
+        same = bool((self._momentum == beta).all())
+        if not same or self._shrink.any():
+            # In blocks of rows, which stay in the core's cache between the passes.
+            momentum, shrink = self._columns(self._momentum), self._columns(self._shrink)
+            rows = max(1, BLOCK // len(momentum))
+            for at in range(0, len(u), rows):
+                block = u[at : at + rows]
+                block *= momentum
+                block += w[at : at + rows] * shrink
+            beta = 1.0
         flat = np.ascontiguousarray(d.transpose(1, 0, 2)).reshape(d.shape[1], -1)
-        beta = float(self._momentum[0, 0, 0]) if same else 1.0
-        self._gemm(1.0, flat.T, self._inputs[0].T, beta=beta, c=self._u[0].T, trans_b=True, overwrite_c=True)
+        self._gemm(1.0, flat.T, self._inputs[0].T, beta=beta, c=u.T, trans_b=True, overwrite_c=True)
 
     def _columns(self, per_net: Array) -> Array:
         """``(G, 1, 1)`` to the columns of the first layer, ``(G * B,)``."""
