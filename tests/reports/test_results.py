@@ -457,28 +457,6 @@ def test_accuracy_among_groups_stands_beside_that_of_single_classes(make_run: An
     assert "| class | accuracy claimed | accuracy measured |" in page
 
 
-def test_rows_with_groups_of_classes_stand_side_by_side_with_their_compute() -> None:
-    known = {"accuracy": 0.5, "accuracy_among.old": 0.6}
-    before = replace(seed_result(0, 0.5, epochs_done=12), test=known)
-    known = {"accuracy": 0.7, "accuracy_among.old": 0.4, "accuracy_among.new": None}
-    after = replace(seed_result(0, 0.7), test=known)
-    rows = [result(before, id="a-base"), result(after, id="b-grown"), result(seed_result(0, 0.5), id="c")]
-    page = render_results_page(rows, [])
-    assert (
-        """\
-Accuracy in the test part among groups of classes, and what the training took:
-
-| recipe | accuracy among old | accuracy among new | accuracy | epochs | minutes |
-|---|--:|--:|--:|--:|--:|
-| a-base | 60.00 % |  | 50.00 % [60.00, 70.00] | 12 | 1.5 |
-| b-grown | 40.00 % | n/a | 70.00 % [60.00, 70.00] | 50 | 1.5 |
-
-###"""
-        in page
-    )
-    assert "among groups" not in render_results_page(rows[1:], [])
-
-
 def test_the_smallest_training_loss_is_held_against_its_claim(make_run: Any, make_table: Any) -> None:
     run = make_run(table=make_table(expect={"train": {"min_loss": 0.01}}))
     smallest = min(row["train_loss"] for row in run.history())

@@ -17,7 +17,6 @@ from .results_tables import (
     difference_lines,
     figures_table,
     free_table,
-    groups_table,
     parts_of,
     runs_table,
     safe,
@@ -62,8 +61,6 @@ def render_results_page(results: Sequence[ResultFile], recipes: Sequence[Recipe]
         lines = ["| recipe | claimed | measured | status |", "|---|---|---|---|"]
         lines += [rows[name] for name in sorted(rows)]
         parts += [f"## {safe(source)}", "\n".join(lines)]
-        if beside := groups_table([done[name] for name in sorted(rows) if name in done]):
-            parts.append(beside)
         parts += [_section(done[name]) for name in sorted(rows) if name in done]
     return "\n\n".join(parts) + "\n"
 

@@ -140,34 +140,6 @@ def _sums_in_words(claimed: Sequence[Sequence[int]], measured: Confusion) -> str
     return f"Faces: {totals}. They differ in: {'; '.join(apart)}."
 
 
-def groups_table(results: Sequence[ResultFile]) -> str:
-    """Rows with accuracies among groups of classes, side by side, with what their training took; "" without.
-
-    A net that has learned a further class is held against the one before, and against one made from nothing.
-    """
-    rows = [r for r in results if any(_groups_of(seed) for seed in r.seeds)]
-    names = list(dict.fromkeys(name for r in rows for seed in r.seeds for name in _groups_of(seed)))
-    if len(rows) < 2:
-        return ""
-    heads = ["recipe", *(safe(figure_title(name)) for name in names), "accuracy", "epochs", "minutes"]
-    lines = [
-        "Accuracy in the test part among groups of classes, and what the training took:",
-        "",
-        "| " + " | ".join(heads) + " |",
-        "|---|" + "--:|" * (len(heads) - 1),
-    ]
-    for r in rows:
-        epochs = statistics.fmean(seed.epochs_done for seed in r.seeds)
-        minutes = statistics.fmean(seed.train_seconds for seed in r.seeds) / 60
-        cells = [across(r, "test", name) for name in (*names, "accuracy")]
-        lines.append(f"| {r.id} | {' | '.join(cells)} | {epochs:.5g} | {minutes:.1f} |")
-    return "\n".join(lines)
-
-
-def _groups_of(seed: SeedResult) -> list[str]:
-    return [name for name in seed.test if name.startswith(f"{AMONG}.")]
-
-
 def runs_table(seeds: Sequence[SeedResult]) -> str:
     lines = [
         "| seed | epochs | best epoch | val accuracy | test accuracy | parameters | minutes | run |",
