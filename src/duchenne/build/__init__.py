@@ -101,6 +101,7 @@ def _torch(cls: Any, recipe: Recipe, accelerator: str, devices: int) -> Any:
         loss=recipe.loss,
         stop=recipe.stop,
         train=recipe.train,
+        denoise=recipe.denoise,
         accelerator=accelerator,
         devices=devices,
     )
@@ -119,14 +120,29 @@ def _scratch(cls: Any, recipe: Recipe, accelerator: str, devices: int) -> Any:
         loss=recipe.loss,
         stop=recipe.stop,
         train=recipe.train,
+        denoise=recipe.denoise,
     )
 
 
 def _trees(cls: Any, recipe: Recipe, accelerator: str, devices: int) -> Any:
     _on_one_cpu("trees", accelerator, devices)
     _no_model("trees", recipe)
-    unused = {n: getattr(recipe, n) for n in ("augment", "optimizer", "schedule", "loss")}
+    unused = {n: getattr(recipe, n) for n in ("augment", "optimizer", "schedule", "loss", "denoise")}
     refuse_unused("trees", unused, {})
+    return cls(
+        args=dict(recipe.learner.args),
+        preprocess=build_preprocess(recipe),
+        balance=recipe.balance,
+        stop=recipe.stop,
+        train=recipe.train,
+    )
+
+
+def _svm(cls: Any, recipe: Recipe, accelerator: str, devices: int) -> Any:
+    _on_one_cpu("svm", accelerator, devices)
+    _no_model("svm", recipe)
+    unused = {n: getattr(recipe, n) for n in ("augment", "optimizer", "schedule", "loss", "denoise")}
+    refuse_unused("svm", unused, {})
     return cls(
         args=dict(recipe.learner.args),
         preprocess=build_preprocess(recipe),
@@ -158,4 +174,5 @@ LEARNER_SETTINGS: dict[str, Callable[[Any, Recipe, str, int], Any]] = {
     "torch": _torch,
     "scratch": _scratch,
     "trees": _trees,
+    "svm": _svm,
 }

@@ -53,13 +53,15 @@ class Denoiser:
         """Which rows take part, ``(N,)``."""
         return np.asarray(self._stays[self._face])
 
-    def after_epoch(self, epoch: int, losses: Array, variances: Sequence[float]) -> dict[str, float]:
+    def after_epoch(
+        self, epoch: int, losses: Array, history: Sequence[Mapping[str, Any]]
+    ) -> dict[str, float]:
         """Hear of an epoch's losses; where it is time, take samples out of the following ones.
 
         Args:
             epoch: Its number, from 1.
             losses: ``(N,)``, nan for rows that took no part or have no annotation.
-            variances: `VARIANCE` of the epochs before.
+            history: The rows of the epochs before, with their `VARIANCE`.
 
         Returns:
             `VARIANCE` of this epoch, for its history row.
@@ -69,7 +71,8 @@ class Denoiser:
         """
         faces, loss = self._per_face(losses)
         variance = float(loss.var()) if len(loss) else 0.0
-        if len(loss) and not self._over and self._due(epoch, [*variances, variance]):
+        variances = [float(row[VARIANCE]) for row in history] + [variance]
+        if len(loss) and not self._over and self._due(epoch, variances):
             self._round(epoch, faces, loss, variance)
         return {VARIANCE: variance}
 

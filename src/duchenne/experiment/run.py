@@ -5,6 +5,7 @@ Layout::
     run.json            state of the run (`RunState`), replaced atomically
     recipe.json         the resolved recipe, overrides applied
     environment.json    versions, machine, threads
+    denoise.json        which training samples were left out, when and at what loss, where denoise was on
     data.json           what the data set held (FaceSet.describe) and its fingerprint
     history.jsonl       one row an epoch
     checkpoints/        last.safetensors, best.safetensors, each with the epoch's facts in its header
@@ -189,13 +190,13 @@ class Run:
         """The resolved recipe the run was made with."""
         return parse_recipe(read_json(self.path / "recipe.json"), where=str(self.path / "recipe.json"))
 
-    def info(self, name: Literal["environment", "data"]) -> dict[str, Any]:
-        """environment.json or data.json; empty where it is missing."""
+    def info(self, name: Literal["environment", "data", "denoise"]) -> dict[str, Any]:
+        """environment.json, data.json or denoise.json; empty where it is missing."""
         path = self.path / f"{name}.json"
         return dict(read_json(path)) if path.is_file() else {}
 
-    def save_info(self, name: Literal["environment", "data"], value: Mapping[str, Any]) -> None:
-        """Replace environment.json or data.json."""
+    def save_info(self, name: Literal["environment", "data", "denoise"], value: Mapping[str, Any]) -> None:
+        """Replace environment.json, data.json or denoise.json."""
         write_json(self.path / f"{name}.json", dict(value))
 
     # -- history ------------------------------------------------------------------------------------

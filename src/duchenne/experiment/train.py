@@ -228,6 +228,8 @@ def _start_record(run: Run, runs: Path) -> dict[str, Any]:
 def _record_end(run: Run, learner: Any) -> None:
     """The state after training; mends a record that a kill left behind its checkpoint."""
     run.save_history(learner.history_)
+    if run.recipe.denoise.name != "none":
+        run.save_info("denoise", {"schema": 1, "rounds": learner.denoised_})
     _set(
         run,
         status="finished" if learner.finished_ else "stopped",

@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..datasets.faceset import FaceSet
+from ..denoise import Denoiser, make_denoiser
 from ..errors import DataError, RecipeError, did_you_mean
 from ..labels import Output
-from ..recipe import Loss, Section, Stop
+from ..recipe import Denoise, Loss, Section, Stop
 
 Array = npt.NDArray[Any]
 Row = dict[str, Any]
@@ -126,6 +127,16 @@ def sample_weights(faces: FaceSet, weight: Array | None) -> npt.NDArray[np.float
     if not np.isfinite(w).all() or (w < 0).any() or (len(w) and not w.any()):
         raise DataError(f"{faces.name}: sample weights must be finite, 0 or more, and not all 0")
     return w
+
+
+def denoiser_of(section: Denoise | None, faces: FaceSet) -> Denoiser | None:
+    """What leaves samples out of a training on these faces (rows may repeat), or None.
+
+    The classes that may not be emptied are those of the first single-label output.
+    """
+    single = next((o for o in faces.outputs if o.kind == "single"), None)
+    codes = np.full(len(faces), -1) if single is None else faces.hard(single.name)
+    return make_denoiser(section, faces.ids, codes, () if single is None else single.labels)
 
 
 def refuse_unused(

@@ -101,7 +101,7 @@ def _process(fabric: Fabric, net: torch.nn.Module, job: _Job) -> DuchenneError |
             p = outcome.progress
             facts = {
                 "epoch": p.epoch, "history": p.history, "best": p.best, "seconds": p.seconds,
-                "finished": outcome.finished, "reason": outcome.reason,
+                "denoised": p.denoised, "finished": outcome.finished, "reason": outcome.reason,
             }  # fmt: skip
             save_checkpoint(job.reply, Checkpoint(outcome.weights, facts=facts))
     except DuchenneError as error:
@@ -116,5 +116,5 @@ def _process(fabric: Fabric, net: torch.nn.Module, job: _Job) -> DuchenneError |
 def _read_outcome(path: Path) -> Outcome:
     state = load_checkpoint(path)
     f = state.facts
-    progress = Progress(f["epoch"], f["history"], f["best"], f["seconds"])
+    progress = Progress(f["epoch"], f["history"], f["best"], f["seconds"], f["denoised"])
     return Outcome(state.model, progress, f["finished"], f["reason"])

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..errors import DuchenneError, RunError, TrainingError
 from ..labels import Output
-from ..recipe import Loss, Optimizer, Schedule, Stop, Train
+from ..recipe import Denoise, Loss, Optimizer, Schedule, Stop, Train
 from ..transforms import Preprocess
 from ..transforms.augment import Augment
 from .batches import Batch, Source, batches
@@ -28,11 +28,11 @@ from .checkpoint import (
     save_checkpoint,
     unpack_optimizer,
 )
-from .contract import Listener, Row, epoch_seed, lower_is_better
+from .contract import Listener, Row, denoiser_of, epoch_seed, lower_is_better
 from .losses import penalty, sample_losses, total_loss
 from .optimizers import make_optimizer
 from .schedules import factor
-from .scores import EpochScores
+from .scores import EpochLosses, EpochScores
 from .torch_start import hold_body
 
 # Samples per batch where no gradient is needed; larger batches gain nothing on CPU and cost memory.
@@ -54,6 +54,7 @@ class Plan:
         deadline: Seconds after which training stops at the end of an epoch; None: never.
         only_heads: The heads alone are trained (the body's parameters require no gradients); the body's batch
             norms stay in evaluation mode.
+        denoise: Which samples are left out by their losses; None: all stay.
     """
 
     outputs: tuple[Output, ...]
@@ -70,6 +71,7 @@ class Plan:
     resume: bool = False
     deadline: float | None = None
     only_heads: bool = False
+    denoise: Denoise | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -81,6 +83,7 @@ class Progress:
     history: list[Row] = field(default_factory=list)
     best: Row = field(default_factory=dict)
     seconds: float = 0.0
+    denoised: list[Row] = field(default_factory=list)
 
 
 @dataclass
@@ -116,7 +119,10 @@ class Loop:
         ema = plan.train.ema
         self.ema = AveragedModel(net, multi_avg_fn=_ema_rule(ema)) if ema else None
         self.steps_per_epoch = math.ceil(len(train) / plan.train.batch_size)
+        self.denoiser = denoiser_of(plan.denoise, train.faces)
         self.progress = Progress()
+        if self.denoiser is not None:
+            self.progress.denoised = self.denoiser.records
         self.best_weights: dict[str, torch.Tensor] = {}
 
     # -- the whole --------------------------------------------------------------------------------
@@ -217,6 +223,10 @@ class Loop:
         )
         order = np.random.default_rng(epoch_seed(seed, epoch)).permutation(len(self.train))
         scores = EpochScores(self.plan.outputs, self.fabric.device)
+        losses = None
+        if self.denoiser is not None:
+            order = order[self.denoiser.rows[order]]
+            losses = EpochLosses(self.train, self.plan.loss.weights, self.fabric.device)
         optimizer = self.plan.optimizer
         largest = LARGEST_STEP * (1 if optimizer.name == "sgd" else 1 - optimizer.betas[0])
         self.net.train()
@@ -227,15 +237,21 @@ class Loop:
             if not lr < largest:
                 raise TrainingError(*self._diverged(epoch, step + 1, f"the learning rate became {lr:g}"))
             batch = self.train.batch(whole, self.fabric.global_rank, self.fabric.world_size)
-            value = self._update(batch, generator, scores)
+            value = self._update(batch, generator, scores, losses)
             if not math.isfinite(value):
                 raise TrainingError(*self._diverged(epoch, step + 1, f"the loss became {value}"))
             if self.listener is not None and self.fabric.is_global_zero:
                 self.listener.on_batch(step + 1)
         self._sum_over_processes(scores)
-        return {"lr": lr, **scores.row("train", self.plan.loss.weights)}
+        row = {"lr": lr, **scores.row("train", self.plan.loss.weights)}
+        if self.denoiser is not None and losses is not None:
+            losses.sums.copy_(self._summed(losses.sums))
+            row |= self.denoiser.after_epoch(epoch, losses.of(order), self.progress.history)
+        return row
 
-    def _update(self, batch: Batch, generator: torch.Generator, scores: EpochScores) -> float:
+    def _update(
+        self, batch: Batch, generator: torch.Generator, scores: EpochScores, kept: EpochLosses | None
+    ) -> float:
         """One forward, backward and step; returns the batch's loss, summed over the processes."""
         x = self.inputs(batch.images, generator)
         targets = {k: t.to(self.fabric.device) for k, t in batch.targets.items()}
@@ -258,10 +274,12 @@ class Loop:
         with torch.no_grad():
             plain = losses if self.plan.loss.label_smoothing == 0 else self._losses(logits, targets, 0.0)
             scores.add({k: v.detach() for k, v in logits.items()}, targets, plain, weight > 0)
+            if kept is not None:
+                kept.add(batch, plain)
         return float(self._summed(loss.detach()))
 
     def inputs(self, images: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
-        """uint8 ``(n, h, w, c)`` to the net's input, augmented when a generator is given."""
+        """What `Preprocess.shape` gave to the net's input, augmented when a generator is given."""
         x: torch.Tensor = self.plan.preprocess.scale(images.to(self.fabric.device))
         if generator is not None and not self.plan.augment.is_identity:
             x = self.plan.augment(x, generator)
@@ -329,7 +347,7 @@ class Loop:
         p = self.progress
         facts = {
             **self.plan.facts, "tag": self.plan.tag, "epoch": p.epoch, "history": p.history, "best": p.best,
-            "seconds": p.seconds,
+            "seconds": p.seconds, "denoised": p.denoised,
         }  # fmt: skip
         if not full:
             return Checkpoint(self._weights(), facts=facts)
@@ -356,6 +374,9 @@ class Loop:
         facts = state.facts
         try:
             self.progress = Progress(facts["epoch"], facts["history"], facts["best"], facts["seconds"])
+            if self.denoiser is not None:
+                self.denoiser.restore(facts["denoised"])
+                self.progress.denoised = self.denoiser.records
         except KeyError as error:
             raise RunError(f"checkpoint {path} does not say its {error}") from None
         self.best_weights = load_checkpoint(self.plan.folder / "best.safetensors").model

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from ..labels import Output
+from .batches import Batch, Source
 from .losses import Target, annotated
 
 
@@ -101,3 +104,33 @@ class EpochScores:
         for name, tally in self.tallies.items():
             row |= {f"{prefix}_{name}_{figure}": value for figure, value in tally.figures().items()}
         return row
+
+
+class EpochLosses:
+    """Each sample's loss in an epoch: the weighted sum over the outputs, as training computed it.
+
+    Attributes:
+        sums: ``(N,)`` float32, to be added over processes in place; 0 for samples of no batch here.
+    """
+
+    def __init__(self, source: Source, weights: Mapping[str, float], device: torch.device) -> None:
+        self.source, self.weights = source, weights
+        self.sums = torch.zeros(len(source), device=device)
+
+    def add(self, batch: Batch, losses: Mapping[str, torch.Tensor]) -> None:
+        """Keep the losses of a batch, per output ``(n,)``; those of padding are left out."""
+        device = self.sums.device
+        total = torch.zeros(len(batch.index), device=device)
+        for name, loss in losses.items():
+            has = self.source.annotated[name][batch.index].to(device)
+            total += self.weights.get(name, 1.0) * loss * has
+        # Padding has weight 0, and so stays 0 in the sum over processes.
+        self.sums[batch.index.to(device)] = total * batch.weight.gt(0).to(device)
+
+    def of(self, order: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """``(N,)``: nan for samples not in `order`, of weight 0, or without any annotation."""
+        known = torch.stack(list(self.source.annotated.values())).gt(0).any(dim=0) & self.source.weight.gt(0)
+        rows = order[known.numpy()[order]]
+        losses = np.full(len(self.sums), np.nan, np.float32)
+        losses[rows] = self.sums.cpu().numpy()[rows]
+        return losses

@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import json
 import math
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy.typing as npt
 
 from ..datasets.faceset import FaceSet
 from ..errors import RecipeError, RunError, TrainingError, did_you_mean
-from ..recipe import Balance, Loss, Optimizer, Schedule, Stop, Train
+from ..recipe import Balance, Denoise, Loss, Optimizer, Schedule, Stop, Train
 from ..scratch import SGD, Adam, Head, Net, Solver
 from ..transforms import Preprocess
 from .arrayfile import read_arrays, write_arrays
@@ -23,10 +22,10 @@ from .classifier import FaceClassifier
 from .contract import (
     Array,
     Listener,
-    Row,
     Storage,
     check_loss,
     check_trainable,
+    denoiser_of,
     monitor_of,
     outputs_from_json,
     outputs_to_json,
@@ -36,6 +35,7 @@ from .contract import (
 )
 from .pixels import ShapedPixels
 from .schedules import factor
+from .scratch_keeper import ScratchKeeper
 from .start import Slots, Which, begins, read_trained, side_by_side, take_over
 from .weighting import balanced
 
@@ -57,6 +57,7 @@ class FaceExamples:
         arrays = {o.name: target_arrays(faces, o) for o in faces.outputs}
         self.targets = {k: values for k, (values, _) in arrays.items()}
         self.masks = {k: mask for k, (_, mask) in arrays.items()}
+        self.faces = faces
         self.weight = sample_weights(faces, weight)
         self._pixels = ShapedPixels(faces, preprocess)
         self._preprocess = preprocess
@@ -80,9 +81,12 @@ class ScratchLearner(FaceClassifier):
         start: A checkpoint to begin from; labels of its output layer are matched by name, new ones are
             initialised with the seed.
         start_train: "all" weights are trained, or the "head" (the output layer) alone; dropout stays on.
+        denoise: Which samples training leaves out by their losses; None: all stay.
 
     Attributes:
-        sample_losses_: ``(N,)`` float32, the loss of each training sample as computed in the last epoch.
+        sample_losses_: ``(N,)`` float32, the loss of each training sample as computed in the last epoch; nan
+            for one that took no part.
+        denoised_: What was left out and when (`duchenne.denoise.Denoiser.records`).
     """
 
     def __init__(
@@ -97,6 +101,7 @@ class ScratchLearner(FaceClassifier):
         train: Train | None = None,
         start: Path | None = None,
         start_train: Which = "all",
+        denoise: Denoise | None = None,
     ) -> None:
         self.args = args
         self.preprocess = preprocess
@@ -108,6 +113,7 @@ class ScratchLearner(FaceClassifier):
         self.train = train
         self.start = start
         self.start_train = start_train
+        self.denoise = denoise
 
     # -- fitting --------------------------------------------------------------------------------
 
@@ -136,7 +142,8 @@ class ScratchLearner(FaceClassifier):
         net, solver = self._solver(len(train))
         if begun:
             self._begin(net)
-        keeper = _Keeper(self, solver, storage, listener)
+        denoiser = denoiser_of(self.denoise, train.faces)
+        keeper = ScratchKeeper(self._facts(), solver, storage, listener, denoiser)
         solver.on_epoch, solver.on_batch, solver.stop = keeper.on_epoch, keeper.on_batch, keeper.stop
         keeper.begin(math.ceil(len(train) / solver.batch_size))
         try:
@@ -149,6 +156,7 @@ class ScratchLearner(FaceClassifier):
         self.history_, self.best_, self.n_iter_ = solver.history, solver.best, solver.epoch
         self.finished_, self.reason_ = solver.finished, solver.reason
         self.sample_losses_ = solver.sample_losses
+        self.denoised_ = [] if denoiser is None else denoiser.records
         return self
 
     def check(self, faces: FaceSet, val: FaceSet | None = None) -> None:
@@ -320,80 +328,3 @@ def _load(net: Net, arrays: Mapping[str, Array], path: Path) -> None:
         net.load(arrays)
     except ValueError as error:
         raise RunError(f"checkpoint {path} is of another net: {error}") from None
-
-
-class _Keeper:
-    """What happens around the epochs: resuming, checkpoints, the deadline, the listener."""
-
-    def __init__(
-        self, learner: ScratchLearner, solver: Solver, storage: Storage | None, listener: Listener | None
-    ) -> None:
-        self.learner, self.solver, self.storage, self.listener = learner, solver, storage, listener
-        self._begun = time.monotonic()
-
-    def begin(self, steps_per_epoch: int) -> None:
-        """Take up a stored training where there is one, and tell the listener."""
-        if self.storage is not None and self.storage.resume:
-            self._resume(self.storage)
-        if self.listener is not None:
-            self.listener.on_start(self.solver.epoch, self.solver.epochs, steps_per_epoch)
-
-    def on_batch(self, step: int) -> None:
-        """Pass it on."""
-        if self.listener is not None:
-            self.listener.on_batch(step)
-
-    def on_epoch(self, row: Row, better: bool) -> None:
-        """Write the checkpoints, then tell the listener."""
-        solver = self.solver
-        if self.storage is not None:
-            facts = self.learner._facts() | {
-                "tag": self.storage.tag, "epoch": solver.epoch, "history": solver.history,
-                "best": solver.best,
-            }  # fmt: skip
-            if better:
-                best = {"model": solver.best_parameters}
-                write_arrays(self.storage.folder / "best.safetensors", best, facts)
-            groups: dict[str, dict[str, Array]] = {"model": {}, "optimizer": {}}
-            for name, array in solver.state().items():
-                group, _, rest = name.partition("/")
-                groups[group][rest] = array
-            write_arrays(self.storage.folder / "last.safetensors", groups, facts)
-        if self.listener is not None:
-            self.listener.on_epoch(row, solver.history, solver.best)
-
-    def stop(self) -> str | None:
-        """The deadline's reason to stop, where the next epoch would pass it."""
-        deadline = None if self.storage is None else self.storage.deadline
-        if deadline is None:
-            return None
-        late = time.monotonic() - self._begun + self.solver.history[-1]["seconds"] > deadline
-        return f"time limit of {deadline:.0f} s" if late else None
-
-    def kept(self) -> str:
-        """What a training that failed leaves."""
-        if not self.solver.best:
-            return "no epoch was finished, so there is no checkpoint"
-        if self.storage is None:
-            return "nothing was stored"
-        return f"the checkpoint of epoch {self.solver.best['epoch']} is kept"
-
-    def _resume(self, storage: Storage) -> None:
-        path = storage.folder / "last.safetensors"
-        if not path.is_file():
-            return
-        groups, facts = read_arrays(path, ("model", "optimizer"))
-        if facts.get("tag") != storage.tag:
-            raise RunError(
-                f"checkpoint {path} is of another recipe or other data "
-                f"({facts.get('tag')}, this one is {storage.tag})",
-                "train under another --name, or start over with --force",
-            )
-        best, _ = read_arrays(storage.folder / "best.safetensors", ("model", "optimizer"))
-        arrays = {f"{g}/{k}": v for g, group in groups.items() for k, v in group.items()}
-        try:
-            self.solver.restore(arrays, facts["epoch"], facts["history"], facts["best"], best["model"])
-        except KeyError as error:
-            raise RunError(f"checkpoint {path} does not say its {error}") from None
-        except ValueError as error:
-            raise RunError(f"checkpoint {path} is of another net: {error}") from None

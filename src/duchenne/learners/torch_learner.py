@@ -14,7 +14,7 @@ import torch
 from ..datasets.faceset import FaceSet
 from ..errors import RecipeError, RunError
 from ..models import make_model
-from ..recipe import Balance, Loss, Optimizer, Schedule, Stop, Train
+from ..recipe import Balance, Denoise, Loss, Optimizer, Schedule, Stop, Train
 from ..transforms import Preprocess
 from ..transforms.augment import Augment
 from .batches import Source
@@ -53,6 +53,10 @@ class TorchLearner(FaceClassifier):
             with the seed.
         start_train: "all" weights are trained, or the "head" (the last layer of each output) alone: then the
             body's parameters are frozen and its batch norms stay in evaluation mode; its dropout stays on.
+        denoise: Which samples training leaves out by their losses; None: all stay.
+
+    Attributes:
+        denoised_: What was left out and when (`duchenne.denoise.Denoiser.records`).
     """
 
     def __init__(
@@ -71,6 +75,7 @@ class TorchLearner(FaceClassifier):
         devices: int = 1,
         start: Path | None = None,
         start_train: Which = "all",
+        denoise: Denoise | None = None,
     ) -> None:
         self.model = model
         self.args = args
@@ -86,6 +91,7 @@ class TorchLearner(FaceClassifier):
         self.devices = devices
         self.start = start
         self.start_train = start_train
+        self.denoise = denoise
 
     # -- fitting --------------------------------------------------------------------------------
 
@@ -129,6 +135,7 @@ class TorchLearner(FaceClassifier):
         self.history_, self.best_ = outcome.progress.history, outcome.progress.best
         self.n_iter_, self.seconds_ = outcome.progress.epoch, outcome.progress.seconds
         self.finished_, self.reason_ = outcome.finished, outcome.reason
+        self.denoised_ = outcome.progress.denoised
         return self
 
     def check(self, faces: FaceSet, val: FaceSet | None = None) -> None:
@@ -171,6 +178,7 @@ class TorchLearner(FaceClassifier):
             resume=storage.resume if storage else False,
             deadline=storage.deadline if storage else None,
             only_heads=self.start_train == "head",
+            denoise=self.denoise,
         )
 
     def _begun_net(self, storage: Storage | None) -> torch.nn.Module:
