@@ -31,7 +31,9 @@ def small(name: str) -> tuple[Recipe, FaceSet]:
         output = Output(data.outputs[0], "single", labels)
         faces = from_arrays(images, np.arange(14) % len(labels), outputs=[output])
         # From initial weights: what a recipe starts from is another recipe's run.
-        return load_recipe(name, ["train.epochs=1", "train.batch_size=7", "start={}"]), faces
+        nets = ["train.epochs=1", "train.batch_size=7"]  # trees are one a label, and have no batches
+        sets = [] if load_recipe(name).learner.name == "trees" else nets
+        return load_recipe(name, [*sets, "start={}"]), faces
     recipe = load_recipe(name, ["train.epochs=1", "train.batch_size=16", "data.options.n=60"])
     return recipe, build_faces(recipe, None).where("train")
 
@@ -43,9 +45,12 @@ def test_packaged_recipe_trains(name: str) -> None:
     recipe, faces = small(name)
     learner = build_learner(recipe, accelerator="cpu")
     learner.fit(faces)
-    assert learner.n_iter_ == 1
     row = learner.history_[0]
-    assert row["lr"] <= recipe.optimizer.lr
+    if recipe.learner.name == "trees":
+        assert learner.n_iter_ == faces.outputs[0].num_classes
+    else:
+        assert learner.n_iter_ == 1
+        assert row["lr"] <= recipe.optimizer.lr
     outputs = [o.name for o in learner.outputs_]
     assert outputs == list(recipe.data.outputs)
     assert {f"train_{o}_macro_f1" for o in outputs} <= set(row)
@@ -133,3 +138,17 @@ def test_a_data_folder_that_is_not_there(tmp_path: Path) -> None:
 def test_names_and_values_that_the_rooms_below_refuse(override: str, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         build_learner(load_recipe("demo", [override]))
+
+
+def test_what_trees_have_not_is_refused() -> None:
+    for field in (
+        "optimizer.lr=0.5", "schedule.name=cosine", "augment.flip=0.5", "loss.l2=0.1", "learner.model=friv",
+        "train.ema=0.5", "train.batch_size=64", "stop.patience=3",
+    ):  # fmt: skip
+        with pytest.raises(RecipeError, match=field.partition("=")[0].replace(".", r"\.")):
+            build_learner(load_recipe("fer-trees", [field])).check(small("fer-trees")[1])
+    with pytest.raises(RecipeError, match="runs in one process on the CPU"):
+        build_learner(load_recipe("fer-trees"), devices=2)
+    learner = build_learner(load_recipe("fer-trees", ["train.seed=5", "balance.class_weights=balanced"]))
+    assert (learner.train.seed, learner.balance.class_weights) == (5, "balanced")
+    assert learner.args["max_depth"] == 10
