@@ -28,6 +28,9 @@ from .strategies import Slot, Stage, plan
 BEAT = 15.0
 GRACE = 120.0
 
+# So many trials wait at most: each look at a storage reads all that have not ended.
+WINDOW = 16
+
 # A setting whose process dies this often (out of memory, say) is given up.
 ATTEMPTS = 3
 
@@ -44,6 +47,8 @@ class Shared:
         one_at_a_time = recipe.tune.method == "one_at_a_time"
         self.distributions = {f.name: f.distribution(own=one_at_a_time) for f in self.fields.values()}
         self._beats: dict[int, tuple[Any, float]] = {}
+        # The plan changes with trials that end alone, and many looks find none.
+        self._planned: tuple[tuple[int, bool], list[Stage]] | None = None
 
     # -- reading ------------------------------------------------------------------------------------
 
@@ -82,12 +87,16 @@ class Shared:
 
     def stages(self, trials: Sequence[Trial]) -> list[Stage]:
         """The plan as far as it can be known."""
-        return plan(self.recipe, trials, self.direction, self.narrowed())
+        narrowed = self.narrowed()
+        settled = (len([t for t in trials if t.settled]), bool(narrowed))
+        if self._planned is None or self._planned[0] != settled:
+            self._planned = (settled, plan(self.recipe, trials, self.direction, narrowed))
+        return self._planned[1]
 
     # -- filling ------------------------------------------------------------------------------------
 
     def fill(self) -> bool:
-        """Give every open slot of the plan a waiting trial; whether the search is done."""
+        """Give open slots of the plan a waiting trial, up to `WINDOW`; whether the search is done."""
         self._bury()
         trials = self.trials()
         stages = self.stages(trials)
@@ -96,7 +105,8 @@ class Shared:
         taken = {t.slot for t in trials if not t.lost}
         given_up = self._given_up(trials)
         missing = [s for stage in stages for s in stage.slots if s.key not in taken]
-        for slot in missing:
+        waiting = sum(t.state == "waiting" for t in trials)
+        for slot in missing[: max(0, WINDOW - waiting)]:
             self._enqueue(slot, given_up.get(slot.key, 0))
         return not missing and all(t.settled for t in trials if not t.lost)
 

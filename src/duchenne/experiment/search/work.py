@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # Li et al. 2018, "Hyperband", section 2.6 find 3 or 4 best; 3 keeps more of the late bloomers.
 REDUCTION = 3
 
+# Epochs may be short; other processes' trials are looked at so often, in seconds.
+_LOOK = 0.5
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -89,6 +92,7 @@ class _Reporter:
 
     def __init__(self, trial: Any, epochs: int, deadline: float | None, seen: Callable[[], None]) -> None:
         self.trial, self.epochs, self.deadline, self.seen = trial, epochs, deadline, seen
+        self.looked = time.monotonic()
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {}
 
@@ -107,7 +111,9 @@ class _Reporter:
             self.trial.report(float(best["value"]), row["epoch"])
         except (RuntimeError, lib.exceptions.OptunaError) as error:
             raise Lost from error
-        self.seen()
+        if time.monotonic() - self.looked > _LOOK:
+            self.seen()
+            self.looked = time.monotonic()
         if row["epoch"] >= self.epochs:
             return  # the last rung prunes nothing: the training is complete
         if self.trial.should_prune():
