@@ -12,12 +12,14 @@ from typing import Any
 from torch import nn
 
 from ..errors import RecipeError, did_you_mean
+from .backbone import Backbone
 from .friv import FrivNet
 from .kontogouris_cnn import KontogourisCnn
 from .smallnet import SmallNet
 from .wright_cnn import WrightCnn
 
 MODELS: dict[str, Callable[..., nn.Module]] = {
+    "backbone": Backbone,
     "friv": FrivNet,
     "kontogouris-cnn": KontogourisCnn,
     "smallnet": SmallNet,
@@ -52,4 +54,4 @@ def make_model(
         raise RecipeError(f"learner.args of model '{name}': {error}") from None
 
 
-__all__ = ["MODELS", "FrivNet", "KontogourisCnn", "SmallNet", "WrightCnn", "make_model"]
+__all__ = ["MODELS", "Backbone", "FrivNet", "KontogourisCnn", "SmallNet", "WrightCnn", "make_model"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import nn
+
+from ..errors import RecipeError, did_you_mean
 
 
 class LinearHeads(nn.Module):
@@ -24,3 +26,37 @@ class LinearHeads(nn.Module):
     def forward(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
         """Map features ``(N, F)`` to logits ``{name: (N, K)}``."""
         return {name: head(features) for name, head in self.heads.items()}
+
+
+class Wang2020Heads(nn.Module):
+    """Dropout 0.6, linear F-512, SELU, dropout 0.8, then one linear layer per output.
+
+    Args:
+        in_features: F; 2,048 in the report.
+        outputs: Output name -> number of labels.
+
+    Source: wang2020, section 2.2 and Fig. 4.
+    """
+
+    def __init__(self, in_features: int, outputs: Mapping[str, int]) -> None:
+        super().__init__()
+        self.hidden = nn.Sequential(nn.Dropout(0.6), nn.Linear(in_features, 512), nn.SELU(), nn.Dropout(0.8))
+        self.last = LinearHeads(512, outputs)
+
+    def forward(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Map features ``(N, F)`` to logits ``{name: (N, K)}``."""
+        logits: dict[str, torch.Tensor] = self.last(self.hidden(features))
+        return logits
+
+
+HEADS: dict[str, Callable[[int, Mapping[str, int]], nn.Module]] = {
+    "linear": LinearHeads,
+    "wang2020": Wang2020Heads,
+}
+
+
+def make_heads(name: str, in_features: int, outputs: Mapping[str, int]) -> nn.Module:
+    """Construct a head by name. Raises RecipeError for an unknown one."""
+    if name not in HEADS:
+        raise RecipeError(f"learner.args.head: there is no head '{name}'", did_you_mean(str(name), HEADS))
+    return HEADS[name](in_features, outputs)

@@ -1,0 +1,194 @@
+"""Bodies of image nets from the transformers library: by short name, from a folder, from the hub."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from ..errors import MissingExtraError, RecipeError, did_you_mean
+from .keras_init import BATCH_NORM_MOMENTUM
+
+Config = Any  # transformers.PretrainedConfig; that package is imported where it is needed
+
+
+@dataclass(frozen=True)
+class Family:
+    """A net by its published name.
+
+    Attributes:
+        kind: The library's name of the architecture.
+        hub: Where its published weights lie on the hub.
+        config: What differs from the library's default configuration.
+    """
+
+    kind: str
+    hub: str
+    config: dict[str, Any] = field(default_factory=dict)
+
+
+_BASIC = {"layer_type": "basic", "hidden_sizes": [64, 128, 256, 512]}
+
+# Sources: He et al. 2016, Table 1; Tan & Le 2019, Table 1; Howard et al. 2017, Table 1; Sandler et al. 2018,
+# Table 2.
+FAMILIES: dict[str, Family] = {
+    "resnet-18": Family("resnet", "microsoft/resnet-18", {"depths": [2, 2, 2, 2], **_BASIC}),
+    "resnet-34": Family("resnet", "microsoft/resnet-34", {"depths": [3, 4, 6, 3], **_BASIC}),
+    "resnet-50": Family("resnet", "microsoft/resnet-50", {"depths": [3, 4, 6, 3]}),
+    "resnet-101": Family("resnet", "microsoft/resnet-101", {"depths": [3, 4, 23, 3]}),
+    "resnet-152": Family("resnet", "microsoft/resnet-152", {"depths": [3, 8, 36, 3]}),
+    "efficientnet-b0": Family(
+        "efficientnet",
+        "google/efficientnet-b0",
+        {"width_coefficient": 1.0, "depth_coefficient": 1.0, "hidden_dim": 1280, "dropout_rate": 0.2,
+         "image_size": 224},
+    ),
+    "mobilenet-v1": Family("mobilenet_v1", "google/mobilenet_v1_1.0_224"),
+    "mobilenet-v2": Family("mobilenet_v2", "google/mobilenet_v2_1.0_224"),
+}  # fmt: skip
+
+_LOCAL = (
+    "a folder works without the hub: `hf download OWNER/NAME --local-dir FOLDER` fetches one on a machine "
+    "that reaches it; then set learner.args.name to the folder"
+)
+
+
+def _transformers() -> Any:
+    # Read when the hub's package is first imported: nothing is reported, nothing is converted elsewhere.
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    os.environ.setdefault("DISABLE_SAFETENSORS_CONVERSION", "1")
+    try:
+        import transformers
+    except ImportError:
+        raise MissingExtraError("transformers", "train") from None
+    return transformers
+
+
+def read_config(name: str, pretrained: bool, kept: Mapping[str, Any] | None = None) -> Config:
+    """The configuration of a body.
+
+    Args:
+        name: A key of `FAMILIES`, a folder with config.json, or the hub's "owner/name".
+        pretrained: Whether its weights are wanted: then a family's configuration is that of its weights.
+        kept: What `config_to_json` gave: nothing else is read then.
+
+    Raises:
+        RecipeError: An unknown name, a broken folder, a hub that cannot be reached.
+        MissingExtraError: transformers is not installed.
+    """
+    transformers = _transformers()
+    with _errors(name, "its configuration cannot be used"):
+        if kept is not None:
+            return transformers.CONFIG_MAPPING[kept["model_type"]].from_dict(dict(kept))
+        if name in FAMILIES and not pretrained:
+            family = FAMILIES[name]
+            return transformers.CONFIG_MAPPING[family.kind](**family.config)
+    where = source_of(name)
+    with _errors(name, f"the configuration of '{where}' cannot be read"):
+        return transformers.AutoConfig.from_pretrained(
+            where, local_files_only=Path(where).is_dir(), trust_remote_code=False
+        )
+
+
+def make_body(name: str, config: Config, pretrained: bool) -> nn.Module:
+    """A body with the published weights, or with random ones drawn from torch's generator.
+
+    Raises:
+        RecipeError: The weights cannot be had, are not safetensors, or do not fill the body.
+    """
+    transformers = _transformers()
+    if not pretrained:
+        with _errors(name, "its configuration describes no image net"):
+            body: nn.Module = transformers.AutoModel.from_config(config)
+    else:
+        where = source_of(name)
+        with _errors(name, f"the weights of '{where}' cannot be loaded"), _quiet(transformers):
+            body, found = transformers.AutoModel.from_pretrained(
+                where,
+                config=config,
+                use_safetensors=True,
+                local_files_only=Path(where).is_dir(),
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+        # The library would leave these at random in silence.
+        lacking = sorted(map(str, [*found["missing_keys"], *found["mismatched_keys"]]))
+        if lacking := [key for key in lacking if not key.startswith("pooler.")]:
+            raise RecipeError(
+                f"learner.args.name = '{name}': the weights lack {len(lacking)} arrays, first {lacking[0]}",
+                "the folder's config.json and model.safetensors must be of one net",
+            )
+    _set_momentum(body)
+    if isinstance(pooler := getattr(body, "pooler", None), nn.Module):
+        pooler.requires_grad_(False)  # a transformer's own pooling layer; ours takes its place
+    return body
+
+
+def source_of(name: str) -> str:
+    """Where the library looks for weights: a folder, or the hub's "owner/name". Raises RecipeError."""
+    if name in FAMILIES:
+        return FAMILIES[name].hub
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise RecipeError(
+                f"learner.args.name = '{name}': the folder has no config.json",
+                "a folder holds config.json and model.safetensors, as save_pretrained writes them",
+            )
+        return str(folder)
+    if name.count("/") == 1 and not name.startswith(("/", ".", "~")):
+        return name
+    raise RecipeError(
+        f"learner.args.name = '{name}': neither a backbone by name, nor a folder, nor the hub's owner/name",
+        did_you_mean(name, FAMILIES),
+    )
+
+
+def config_to_json(config: Config) -> dict[str, Any]:
+    """What `read_config` takes as `kept`: plain JSON values, without the path it was read from."""
+    plain: dict[str, Any] = json.loads(config.to_json_string(use_diff=True))
+    return {k: v for k, v in plain.items() if k not in ("_name_or_path", "transformers_version")}
+
+
+def _set_momentum(body: nn.Module) -> None:
+    """Batch norms' momentum as torch means it, the share renewed.
+
+    The library hands TensorFlow's share kept (0.99 and more) to torch's norms, whose running figures would be
+    those of the last batch.
+    """
+    for module in body.modules():
+        if isinstance(module, nn.BatchNorm2d) and module.momentum is not None and module.momentum > 0.5:
+            module.momentum = BATCH_NORM_MOMENTUM
+
+
+@contextmanager
+def _errors(name: str, what: str) -> Iterator[None]:
+    """Whatever the library or the hub's client raises, as one RecipeError."""
+    try:
+        yield
+    except (RecipeError, MissingExtraError):
+        raise
+    except Exception as error:  # OSError, ValueError, KeyError and the hub client's own kinds
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise RecipeError(f"learner.args.name = '{name}': {what}: {reason}", _LOCAL) from None
+
+
+@contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """No bars and no table of loaded weights; what is missing is checked by us."""
+    logging = transformers.utils.logging
+    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
