@@ -29,7 +29,9 @@ def small(name: str) -> tuple[Recipe, FaceSet]:
         rng = np.random.default_rng(0)
         images = rng.integers(0, 256, (14, *shape), dtype=np.uint8)
         output = Output(data.outputs[0], "single", labels)
-        faces = from_arrays(images, np.arange(14) % len(labels), outputs=[output])
+        faces = from_arrays(images, np.arange(14) % len(labels), outputs=[output]).without_labels(
+            data.without
+        )
         # From initial weights: what a recipe starts from is another recipe's run.
         nets = ["train.epochs=1", "train.batch_size=7"]  # trees are one a label, and have no batches
         sets = [] if load_recipe(name).learner.name == "trees" else nets

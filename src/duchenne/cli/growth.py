@@ -25,8 +25,7 @@ def growth_command(
 ) -> None:
     """Hold grown runs against the run before and against training from nothing; write results and page.
 
-    All runs must be evaluated (`duchenne evaluate RUN`, or `duchenne reproduce`), with the groups "old" and
-    "new" in their recipes; `duchenne grow` puts them there.
+    All runs must be evaluated on validation and test (`duchenne evaluate RUN`, or `duchenne reproduce`).
 
     Example: duchenne growth wright-new-class-base wright-new-class-all --against wright-new-class-nothing
     --id wright-new-class

@@ -7,9 +7,8 @@ import statistics
 from collections.abc import Sequence
 
 from ..errors import RunError
-from ..experiment.grow import NEW, OLD
 from ..experiment.run import Run
-from .measured import AMONG, Figures, evaluations, split_figures
+from .measured import evaluations, main_output
 from .resultfile import DataUsed, ResultFile, ResultStatus, ResultTable
 from .results import versions_of
 
@@ -37,7 +36,7 @@ def result_from_growth(name: str, base: Run, grown: Sequence[Run], anew: Run, co
     sentence = f"Not finished: {', '.join(unfinished)}." if unfinished else "All trainings are finished."
     data = anew.info("data")
     parts = {e.name: e.part for e in evaluations(anew) if e.part and "-" not in e.name}
-    new = ", ".join(anew.recipe.evaluate.groups.get(NEW, ()))
+    new = ", ".join(label for label in _labels(anew) if label not in _labels(base))
     return ResultFile(
         id=name,
         title=f"a class ({new}) added to a trained run, beside training from nothing",
@@ -49,7 +48,7 @@ def result_from_growth(name: str, base: Run, grown: Sequence[Run], anew: Run, co
         data=DataUsed(str(data.get("name", "")), str(data.get("fingerprint", "")), parts),
         versions=versions_of(anew),
         command=command,
-        headline=_headline(grown, anew),
+        headline=_headline(runs),
         tables=[_accuracies(runs), _costs(base, grown, anew)],
     )
 
@@ -65,29 +64,36 @@ def _check(run: Run, base: Run, anew: Run) -> None:
         raise RunError(f"runs {run.path.name} and {anew.path.name} saw different data ({prints})")
 
 
-def _figure(run: Run, split: str, name: str) -> float | None:
-    figures: Figures = split_figures(run)[split]
-    if split not in {e.name for e in evaluations(run)}:
+def _among(run: Run, split: str, labels: Sequence[str]) -> float | None:
+    """Accuracy in percent over the faces of some classes, from the confusion matrix; None without any."""
+    main = main_output(run)
+    found = next((o for e in evaluations(run) if e.name == split for o in e.outputs if o.name == main), None)
+    if found is None or not found.confusion:
         raise RunError(
             f"run {run.path.name} is not evaluated on '{split}'", f"duchenne evaluate {run.path.name}"
         )
-    value = figures.get(name)
-    return None if value is None else round(100 * value, 2)
+    rows = [(i, found.confusion[i]) for i, label in enumerate(found.labels) if label in labels]
+    faces = sum(sum(row) for _, row in rows)
+    return round(100 * sum(row[i] for i, row in rows) / faces, 2) if faces else None
+
+
+def _labels(run: Run) -> list[str]:
+    return [str(label) for label in run.info("data")["outputs"][main_output(run)]["labels"]]
 
 
 def _accuracies(runs: Sequence[Run]) -> ResultTable:
-    kinds = {"old classes": f"{AMONG}.{OLD}", "new class": f"{AMONG}.{NEW}", "all": "accuracy"}
+    old, every = _labels(runs[0]), _labels(runs[-1])
+    kinds = {"old classes": old, "new class": [k for k in every if k not in old], "all": every}
     columns = [f"{kind}, {split} (%)" for split in _SPLITS for kind in kinds]
     rows: list[list[str | float | int | None]] = [
-        [run.path.name, *(_figure(run, split, name) for split in _SPLITS for name in kinds.values())]
+        [run.path.name, *(_among(run, split, labels) for split in _SPLITS for labels in kinds.values())]
         for run in runs
     ]
-    old = ", ".join(runs[0].recipe.evaluate.groups.get(OLD, ()))
     return ResultTable(
         "Accuracy over the faces of the old classes, of the new one and of all, before and after",
         ["run", *columns],
         rows,
-        f"Old classes: {old}. {runs[0].path.name} is before, {runs[-1].path.name} from nothing.",
+        f"Old classes: {', '.join(old)}. {runs[0].path.name} is before, {runs[-1].path.name} from nothing.",
     )
 
 
@@ -143,7 +149,7 @@ def _first_as_good(anew: Run, grown: Run) -> int | None:
     return next((row["epoch"] for row in anew.history() if row.get(monitor, -math.inf) >= wanted), None)
 
 
-def _headline(grown: Sequence[Run], anew: Run) -> str:
-    name = f"{AMONG}.{OLD}"
-    found = {run.path.name: _figure(run, "test", name) for run in (*grown, anew)}
+def _headline(runs: Sequence[Run]) -> str:
+    old = _labels(runs[0])
+    found = {run.path.name: _among(run, "test", old) for run in runs}
     return "old classes, test: " + "; ".join(f"{k} {v:.2f} %" for k, v in found.items() if v is not None)
