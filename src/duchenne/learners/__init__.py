@@ -15,6 +15,7 @@ LEARNERS: dict[str, tuple[str, str]] = {
     "torch": ("duchenne.learners.torch_learner", "TorchLearner"),
     "scratch": ("duchenne.learners.scratch_learner", "ScratchLearner"),
     "trees": ("duchenne.learners.tree_learner", "TreeLearner"),
+    "svm": ("duchenne.learners.svm_learner", "SVMLearner"),
 }
 
 
