@@ -32,8 +32,8 @@ class Member:
 
 
 def stack_wins(hidden: Sequence[int], nets: int) -> bool:
-    """Whether a stack is faster than its nets one after the other, by the figures of `docs/engine.md`."""
-    return nets >= 4 and bool(hidden) and max(hidden) <= 128
+    """Whether a stack is faster than its nets one after the other, by the measurements in `docs/engine.md`."""
+    return nets >= 4 and bool(hidden) and max(hidden) <= 64
 
 
 class Stack:
