@@ -15,6 +15,7 @@ from ..errors import RecipeError, did_you_mean
 from .backbone import Backbone
 from .friv import FrivNet
 from .kontogouris_cnn import KontogourisCnn
+from .mlp import MLP
 from .smallnet import SmallNet
 from .wright_cnn import WrightCnn
 
@@ -22,6 +23,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "backbone": Backbone,
     "friv": FrivNet,
     "kontogouris-cnn": KontogourisCnn,
+    "mlp": MLP,
     "smallnet": SmallNet,
     "wright-cnn": WrightCnn,
 }
@@ -54,4 +56,4 @@ def make_model(
         raise RecipeError(f"learner.args of model '{name}': {error}") from None
 
 
-__all__ = ["MODELS", "Backbone", "FrivNet", "KontogourisCnn", "SmallNet", "WrightCnn", "make_model"]
+__all__ = ["MLP", "MODELS", "Backbone", "FrivNet", "KontogourisCnn", "SmallNet", "WrightCnn", "make_model"]
