@@ -32,7 +32,7 @@ class Member:
 
 
 def stack_wins(hidden: Sequence[int], nets: int) -> bool:
-    """Whether a stack is faster than its nets one after the other, by the measurements in `docs/engine.md`."""
+    """Whether a stack is faster than its nets one after the other, by `docs/engine.md`'s figures."""
     return nets >= 4 and bool(hidden) and max(hidden) <= 64
 
 
