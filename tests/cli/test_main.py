@@ -18,12 +18,12 @@ from duchenne import __version__
 from duchenne.cli import EXTRAS
 
 VERBS = [
-    ["train"], ["evaluate"], ["report"], ["compare"], ["reproduce"], ["predict"], ["recipes"],
+    ["train"], ["tune"], ["evaluate"], ["report"], ["compare"], ["reproduce"], ["predict"], ["recipes"],
     ["recipes", "show"], ["data"], ["data", "inspect"], ["data", "audit"], ["data", "export"],
 ]  # fmt: skip
 HEAVY = (
     "torch", "sklearn", "kornia", "matplotlib", "scipy", "pandas", "lightning_fabric", "onnx", "onnxscript",
-    "jinja2", "safetensors", "tensorboard",
+    "jinja2", "safetensors", "tensorboard", "optuna", "sqlalchemy",
 )  # fmt: skip
 PROBE = """
 import sys
