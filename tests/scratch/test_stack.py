@@ -59,6 +59,18 @@ def test_a_net_that_diverges_leaves_the_others_alone() -> None:
             np.testing.assert_allclose(stack.parameters(a)[k], v, rtol=0, atol=1e-5)
 
 
+def test_a_stack_goes_on() -> None:
+    whole = Stack(6, [8], HEADS, MEMBERS, batch_size=20, epochs=4)
+    parts = Stack(6, [8], HEADS, MEMBERS, batch_size=20, epochs=1)
+    whole.fit(blobs(60), blobs(40, 1))
+    parts.fit(blobs(60), blobs(40, 1))
+    parts.epochs = 4
+    parts.fit(blobs(60), blobs(40, 1))
+    assert parts.history == whole.history
+    for g in range(len(MEMBERS)):
+        assert all((v == whole.parameters(g)[k]).all() for k, v in parts.parameters(g).items())
+
+
 def test_several_heads_and_weights() -> None:
     rng = np.random.default_rng(0)
     targets = {"emotion": rng.integers(0, 3, 50), "au": rng.integers(0, 2, (50, 2)).astype(np.float32)}
