@@ -46,7 +46,7 @@ def test_artifact_equals_net(
         ours = artifact.probs(x[:n])
         assert list(ours) == ["emotion", "au"]
         for name in ours:
-            np.testing.assert_allclose(artifact.logits(x[:n])[name], logits[name][:n], atol=1e-5)
+            np.testing.assert_allclose(artifact.logits(x[:n])[name], logits[name][:n], rtol=1e-5, atol=1e-5)
             np.testing.assert_allclose(ours[name], probs[name][:n], atol=1e-5)
     assert len(np.unique(logits["emotion"].round(4))) > 3  # different images, different answers
     again = learner.predict_proba(faces)  # the export leaves the learner as it was

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,8 @@ class Batch:
 
     Attributes:
         index: ``(n,)`` rows in the source.
-        images: ``(n, h, w, c)`` uint8, or features ``(n, 1, 1, D)`` float32.
+        images: ``(n, h, w, c)`` uint8, or features ``(n, 1, 1, D)`` float32; of a frozen body, its pooled
+            features ``(n, F)`` float32.
         counts: Per output, by what the sum of weighted losses is divided: how many samples of the whole batch
             (all shards) are annotated, times the mean weight of all annotated samples of the source. So the
             scale of the weights does not matter, and weight 2 counts as the sample twice.
@@ -40,6 +42,13 @@ class Batch:
 def make_targets(faces: FaceSet) -> dict[str, Target]:
     """Targets of all outputs as tensors. Raises DataError when values and labels do not fit."""
     return {o.name: Target(*map(torch.from_numpy, target_arrays(faces, o))) for o in faces.outputs}
+
+
+class Rows(Protocol):
+    """What gives inputs by row."""
+
+    def __getitem__(self, index: npt.NDArray[np.int64]) -> npt.NDArray[Any]:
+        """The inputs of some rows."""
 
 
 class Source:
@@ -66,10 +75,16 @@ class Source:
         self.weight = torch.from_numpy(sample_weights(faces, weight))
         self.annotated = {k: annotated(t) for k, t in self.targets.items()}
         self.mean_weight = {k: self._mean_weight(a) for k, a in self.annotated.items()}
-        self._pixels = ShapedPixels(faces, preprocess)
+        self._pixels: Rows = ShapedPixels(faces, preprocess)
 
     def __len__(self) -> int:
         return len(self.faces)
+
+    def of(self, inputs: Rows) -> Source:
+        """The same samples with other inputs, row by row."""
+        twin = copy(self)
+        twin._pixels = inputs
+        return twin
 
     def _mean_weight(self, has: torch.Tensor) -> float:
         count = float(has.double().sum())

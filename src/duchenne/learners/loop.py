@@ -29,8 +29,9 @@ from .checkpoint import (
     unpack_optimizer,
 )
 from .contract import Listener, Row, denoiser_of, epoch_seed, lower_is_better
+from .frozen import FeatureTable, copies_to_keep, is_frozen, keep_features
 from .losses import penalty, sample_losses, total_loss
-from .optimizers import make_optimizer
+from .optimizers import make_optimizer, parameter_groups
 from .schedules import factor
 from .scores import EpochLosses, EpochScores
 from .torch_start import hold_body
@@ -113,7 +114,7 @@ class Loop:
         listener: Listener | None,
     ) -> None:
         self.fabric, self.train, self.val, self.plan, self.listener = fabric, train, val, plan, listener
-        optimizer = make_optimizer((p for p in net.parameters() if p.requires_grad), plan.optimizer)
+        optimizer = make_optimizer(parameter_groups(net, plan.optimizer), plan.optimizer)
         self.bare = net
         self.net, self.optimizer = fabric.setup(net, optimizer)
         ema = plan.train.ema
@@ -124,6 +125,9 @@ class Loop:
         if self.denoiser is not None:
             self.progress.denoised = self.denoiser.records
         self.best_weights: dict[str, torch.Tensor] = {}
+        self.table: FeatureTable | None = None
+        if is_frozen(net):
+            self._keep_features()
 
     # -- the whole --------------------------------------------------------------------------------
 
@@ -143,6 +147,18 @@ class Loop:
             self._epoch()
         finished = not reason.startswith("time")
         return Outcome(self.best_weights or self._weights(), self.progress, finished, reason)
+
+    def _keep_features(self) -> None:
+        """A frozen body's features take the place of the images."""
+        copies, drawn = copies_to_keep(self.plan.train, self.plan.augment), not self.plan.augment.is_identity
+        seed = self.plan.train.seed if drawn else None
+        if copies:
+            self.table = keep_features(self.fabric, self.bare, self.train, self.inputs, copies, seed)
+        if self.table is not None:
+            self.train = self.train.of(self.table)
+        if self.val is not None:
+            held_out = keep_features(self.fabric, self.bare, self.val, self.inputs, 1, None)
+            self.val = self.val if held_out is None else self.val.of(held_out)
 
     def _over(self, begun: float) -> str | None:
         """Why training is over, or None."""
@@ -227,8 +243,11 @@ class Loop:
         if self.denoiser is not None:
             order = order[self.denoiser.rows[order]]
             losses = EpochLosses(self.train, self.plan.loss.weights, self.fabric.device)
+        if self.table is not None:
+            self.table.turn = epoch - 1
         optimizer = self.plan.optimizer
         largest = LARGEST_STEP * (1 if optimizer.name == "sgd" else 1 - optimizer.betas[0])
+        largest /= max(1.0, optimizer.head_lr_factor)
         self.net.train()
         if self.plan.only_heads:
             hold_body(self.bare)
@@ -279,7 +298,12 @@ class Loop:
         return float(self._summed(loss.detach()))
 
     def inputs(self, images: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
-        """What `Preprocess.shape` gave to the net's input, augmented when a generator is given."""
+        """What `Preprocess.shape` gave to the net's input, augmented when a generator is given.
+
+        A frozen body's features, ``(n, F)``, are an input already.
+        """
+        if images.ndim == 2:
+            return images.to(self.fabric.device)
         x: torch.Tensor = self.plan.preprocess.scale(images.to(self.fabric.device))
         if generator is not None and not self.plan.augment.is_identity:
             x = self.plan.augment(x, generator)
@@ -324,7 +348,7 @@ class Loop:
         total = self.steps_per_epoch * self.plan.train.epochs
         lr = self.plan.optimizer.lr * factor(self.plan.schedule, step, self.steps_per_epoch, total)
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("lr_factor", 1.0)
         return lr
 
     def _diverged(self, epoch: int, step: int, what: str) -> tuple[str, str]:

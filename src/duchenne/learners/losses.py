@@ -61,11 +61,11 @@ def annotated(target: Target) -> torch.Tensor:
 def penalty(module: torch.nn.Module, l1: float, l2: float) -> torch.Tensor | None:
     """l1 * sum |w| + l2 / 2 * sum w^2 over weight matrices and kernels; None when both are 0.
 
-    Biases and the weights of norms are left out.
+    Biases and the weights of norms are left out, and what is not trained.
     """
     if l1 == 0 and l2 == 0:
         return None
-    weights = [p for p in module.parameters() if p.ndim >= 2]
+    weights = [p for p in module.parameters() if p.ndim >= 2 and p.requires_grad]
     total = torch.zeros((), device=weights[0].device)
     for weight in weights:
         if l1:

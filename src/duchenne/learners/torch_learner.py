@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +32,10 @@ from .contract import (
     outputs_from_json,
     outputs_to_json,
 )
+from .frozen import check_copies
 from .launch import launch, open_fabric
 from .loop import EVAL_BATCH, Plan
+from .optimizers import parameter_groups
 from .start import Which, begins
 from .torch_start import begin_from, train_heads_only
 from .weighting import balanced
@@ -126,6 +129,8 @@ class TorchLearner(FaceClassifier):
         plan = self._plan(val is not None, storage)
         torch.manual_seed(epoch_seed(plan.train.seed, 0))
         net = self._begun_net(storage)
+        check_copies(net, plan.train, plan.augment)
+        plan = replace(plan, facts=self._facts(net))
         rows, weight = balanced(faces, self.balance or Balance(), plan.train.seed)
         train = Source(faces if rows is None else faces.select(rows), plan.preprocess, weight)
         held_out = None if val is None else Source(self._held_out(val), plan.preprocess)
@@ -148,7 +153,9 @@ class TorchLearner(FaceClassifier):
         check_trainable(faces)
         twin.outputs_ = faces.outputs
         plan = twin._plan(val is not None, None)
-        twin._begun_net(None)
+        net = twin._begun_net(None)
+        check_copies(net, plan.train, plan.augment)
+        parameter_groups(net, plan.optimizer)
         balanced(faces, twin.balance or Balance(), plan.train.seed)
         if val is not None:
             twin._held_out(val)
@@ -172,7 +179,6 @@ class TorchLearner(FaceClassifier):
             preprocess=preprocess,
             augment=augment,
             monitor=monitor if validated else "",
-            facts=self._facts(),
             folder=storage.folder if storage else None,
             tag=storage.tag if storage else "",
             resume=storage.resume if storage else False,
@@ -230,11 +236,12 @@ class TorchLearner(FaceClassifier):
 
     # -- keeping --------------------------------------------------------------------------------
 
-    def _facts(self) -> dict[str, Any]:
+    def _facts(self, net: torch.nn.Module) -> dict[str, Any]:
         return {
             "learner": "torch",
             "model": self.model,
-            "args": dict(self.args or {}),
+            # A net that was read from elsewhere says by what it is made again without that.
+            "args": dict(getattr(net, "lasting_args", self.args) or {}),
             "preprocess": (self.preprocess or Preprocess()).to_json(),
             "outputs": outputs_to_json(self.outputs_),
         }
@@ -242,7 +249,7 @@ class TorchLearner(FaceClassifier):
     def save(self, path: Path) -> None:
         """Write weights and what describes the net as one safetensors file."""
         self._check_fitted()
-        facts = self._facts() | {"best": self.best_, "epoch": self.n_iter_, "history": self.history_}
+        facts = self._facts(self.net_) | {"best": self.best_, "epoch": self.n_iter_, "history": self.history_}
         if self._values is not None:
             facts["values"] = json.loads(json.dumps(self._values.tolist()))
         save_checkpoint(path, Checkpoint(dict(self.net_.state_dict()), facts=facts))

@@ -11,10 +11,9 @@ from torch import nn
 
 from ..errors import RecipeError
 from ..labels import Output
+from ..models.frozen import hold_batch_norms, train_only
 from ..models.heads import LinearHeads
 from .start import Slots, label_places, read_trained, take_over
-
-_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def begin_from(net: nn.Module, path: Path, facts: Mapping[str, Any], outputs: Sequence[Output]) -> None:
@@ -49,11 +48,10 @@ def begin_from(net: nn.Module, path: Path, facts: Mapping[str, Any], outputs: Se
 
 def train_heads_only(net: nn.Module) -> None:
     """Leave only the heads' parameters to be trained. Raises RecipeError where there are none."""
-    inside = {id(p) for head in _heads(net) for p in head.parameters()}
-    if not inside:
+    heads = list(_heads(net))
+    if not heads:
         raise RecipeError("start.train = 'head': this model has no heads of its own")
-    for parameter in net.parameters():
-        parameter.requires_grad_(id(parameter) in inside)
+    train_only(net, heads)
 
 
 def hold_body(net: nn.Module) -> None:
@@ -61,10 +59,7 @@ def hold_body(net: nn.Module) -> None:
 
     Dropout stays on; it changes no weight of the body, and the head was trained with it.
     """
-    inside = {id(m) for head in _heads(net) for m in head.modules()}
-    for module in net.modules():
-        if isinstance(module, _BATCH_NORMS) and id(module) not in inside:
-            module.eval()
+    hold_batch_norms(net, _heads(net))
 
 
 def _heads(net: nn.Module) -> Iterator[LinearHeads]:

@@ -125,6 +125,7 @@ class Optimizer(Section):
         lr: Initial learning rate.
         weight_decay: The optimiser's own decay (decoupled for "adamw").
         eps: Adam's epsilon (torch's default is 1e-8, Keras' 1e-7).
+        head_lr_factor: The head's learning rate is `lr` times this; `lr` is the body's (torch learners).
     """
 
     name: Literal["sgd", "adam", "adamw"] = "adam"
@@ -134,6 +135,7 @@ class Optimizer(Section):
     weight_decay: NonNegative = 0.0
     betas: tuple[BelowOne, BelowOne] = (0.9, 0.999)
     eps: Positive = 1e-8
+    head_lr_factor: Positive = 1.0
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> Optimizer:
@@ -205,6 +207,9 @@ class Train(Section):
         ema: Decay per update of an exponential moving average of the weights, which is then what is validated
             and kept; 0: off.
         precision: Lightning Fabric's name: "32-true", "bf16-mixed" or "16-mixed".
+        feature_copies: Of a frozen body's pooled features so many augmented copies of each image are kept,
+            and taken in turn, one an epoch; 0: augmented images go through the body in every epoch. (Without
+            augmentation the features are always computed once.)
     """
 
     epochs: Count = 10
@@ -212,6 +217,7 @@ class Train(Section):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    feature_copies: Annotated[int, Field(ge=0)] = 0
 
 
 class Denoise(Section):
