@@ -110,7 +110,7 @@ def _costs(base: Run, grown: Sequence[Run], anew: Run) -> ResultTable:
         rows.append([*what, round(statistics.median(seconds), 2), round(sum(seconds), 1)])
     step = "tree" if trees else "epoch"
     nets = ["best epoch", "updates", "epochs from nothing"]
-    note = "Seconds were taken on two cores shared with other work, so that epochs of one run differ."
+    note = "Seconds are by the clock: other work on the machine lengthens them."
     if not trees:
         note = (
             "Epochs from nothing: after how many epochs the training from nothing first has the validation "
