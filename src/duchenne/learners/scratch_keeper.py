@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from ..denoise import Denoiser
 from ..errors import RunError
 from ..scratch import Solver
@@ -21,6 +23,7 @@ class ScratchKeeper:
         solver: Whose `on_epoch`, `on_batch` and `stop` call this object's.
         storage, listener: As of a learner's `fit`.
         denoiser: Takes samples out of the solver's `rows`; None: all stay.
+        told: ``(N,)`` bool, the training samples whose loss says something: annotated, and of weight above 0.
     """
 
     def __init__(
@@ -30,9 +33,10 @@ class ScratchKeeper:
         storage: Storage | None,
         listener: Listener | None,
         denoiser: Denoiser | None,
+        told: Array,
     ) -> None:
         self.facts, self.solver, self.storage, self.listener = facts, solver, storage, listener
-        self.denoiser = denoiser
+        self.denoiser, self.told = denoiser, told
         self._begun = time.monotonic()
 
     def begin(self, steps_per_epoch: int) -> None:
@@ -51,7 +55,8 @@ class ScratchKeeper:
         """Leave samples out where that is due, write the checkpoints, then tell the listener."""
         solver = self.solver
         if self.denoiser is not None:
-            row |= self.denoiser.after_epoch(row["epoch"], solver.sample_losses, solver.history[:-1])
+            losses = np.where(self.told, solver.sample_losses, np.nan)
+            row |= self.denoiser.after_epoch(row["epoch"], losses, solver.history[:-1])
             solver.rows = self.denoiser.rows
         if self.storage is not None:
             facts = dict(self.facts) | {

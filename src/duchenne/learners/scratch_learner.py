@@ -65,6 +65,12 @@ class FaceExamples:
     def __len__(self) -> int:
         return len(self.weight)
 
+    @property
+    def told(self) -> npt.NDArray[np.bool_]:
+        """``(N,)``, whether a sample is annotated at all, and of weight above 0."""
+        has = [m > 0 if m.ndim == 1 else (m > 0).any(axis=1) for m in self.masks.values()]
+        return np.asarray(np.any(has, axis=0) & (self.weight > 0))
+
     def fill(self, rows: Array, out: Array) -> None:
         """Write the preprocessed pixels of `rows` ``(n,)`` into `out` ``(n, D)`` float32, planes in order."""
         out[...] = self._preprocess(self._pixels[rows]).reshape(len(rows), -1)
@@ -143,7 +149,7 @@ class ScratchLearner(FaceClassifier):
         if begun:
             self._begin(net)
         denoiser = denoiser_of(self.denoise, train.faces)
-        keeper = ScratchKeeper(self._facts(), solver, storage, listener, denoiser)
+        keeper = ScratchKeeper(self._facts(), solver, storage, listener, denoiser, train.told)
         solver.on_epoch, solver.on_batch, solver.stop = keeper.on_epoch, keeper.on_batch, keeper.stop
         keeper.begin(math.ceil(len(train) / solver.batch_size))
         try:
