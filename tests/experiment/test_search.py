@@ -352,3 +352,35 @@ def test_a_damaged_summary_is_named_and_written_anew(tmp_path: Path) -> None:
 def test_opening_what_is_no_search_names_those_that_are(finished: Search) -> None:
     with pytest.raises(RunError, match="tiny-search"):
         Search.open(finished.path.parent / "tiny")
+
+
+STACKED = {"optimizer.lr": [1e-2, 0.3, 3.3e38], "optimizer.momentum": [0.0, 0.9]}
+
+
+def test_a_stack_of_trials_gives_what_each_gives_alone(tmp_path: Path) -> None:
+    alone = search(recipe(STACKED, method="grid"), runs=tmp_path, name="alone")
+    together = search(recipe(STACKED, method="grid"), runs=tmp_path, name="together", stack=True)
+    for one, other in zip(alone.trials, together.trials, strict=True):
+        assert (one.params, one.state, one.epochs) == (other.params, other.state, other.epochs)
+        for row, same in zip(one.history, other.history, strict=True):
+            assert row["train_loss"] == pytest.approx(same["train_loss"], rel=1e-3)
+            assert row["val_loss"] == pytest.approx(same["val_loss"], rel=1e-3)
+    assert [t.state for t in together.trials] == ["complete"] * 4 + ["failed"] * 2
+    assert "became nan or infinite" in together.trials[4].reason
+
+
+@pytest.mark.parametrize(
+    ("made", "words"),
+    [
+        (recipe(STACKED, "learner={model='smallnet'}"), "learner 'torch' has no stacks"),
+        (recipe(), r"differ in .* alone, not in learner\.args\.hidden"),
+        (recipe(STACKED, "learner.args.hidden=[128]"), "a stack is slower"),
+        (recipe(STACKED, pruner="halving"), r"leave out tune\.pruner"),
+        (recipe(STACKED, "stop.patience=2"), r"leave out stop\.patience"),
+        (recipe(STACKED, "optimizer.name=adam"), "plain SGD"),
+    ],
+)
+def test_what_cannot_be_stacked(made: Recipe, words: str, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=f"--stack: .*{words}"):
+        search(made, runs=tmp_path, stack=True)
+    assert not list(tmp_path.iterdir())

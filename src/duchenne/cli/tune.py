@@ -42,6 +42,9 @@ def tune_command(
     time_limit: Annotated[
         float | None, typer.Option(min=0, metavar="MINUTES", help="Stop then; the same command goes on.")
     ] = None,
+    stack: Annotated[
+        bool, typer.Option("--stack", help="Train many small nets of learner scratch at once.")
+    ] = False,
     accelerator: Accelerator = "auto",
     as_json: AsJson = False,
 ) -> None:
@@ -65,7 +68,7 @@ def tune_command(
             load_recipe(recipe, overrides),
             data=data, runs=runs, name=name, storage=storage, jobs=jobs, trials=trials, overrides=overrides,
             time_limit=None if time_limit is None else 60 * time_limit,
-            force=force, accelerator=accelerator, listener=listener,
+            force=force, accelerator=accelerator, stack=stack, listener=listener,
         )  # fmt: skip
     except KeyboardInterrupt:
         listener.close()

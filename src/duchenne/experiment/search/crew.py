@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import DuchenneError, RunError
 from .shared import ATTEMPTS, open_shared
 from .storage import open_storage
-from .work import TimeIsUp, load_parts, make_pruner, make_sampler, train_trial
+from .work import TimeIsUp, load_parts, make_pruner, make_sampler
 
 if TYPE_CHECKING:
     from .search import _Job
@@ -137,12 +137,8 @@ def _work(job: _Job) -> None:
         make_sampler(job.recipe), make_pruner(job.recipe),
     )  # fmt: skip
     while not job.late:
-        trial = shared.take()
-        if trial is None:
-            time.sleep(_POLL)
-            continue
-        shared.study.sampler = make_sampler(job.recipe, trial.number)
         try:
-            train_trial(shared, trial, parts, **job.training())
+            if not job.step(shared, parts):
+                time.sleep(_POLL)
         except TimeIsUp:
             return

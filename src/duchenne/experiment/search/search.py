@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,8 @@ from .best import write_best
 from .crew import Crew
 from .result import Search, SearchState, Status, Trial, best_of
 from .shared import Shared, open_shared
-from .space import check_space, overridden
+from .space import check_space, fields_of, overridden
+from .stacked import check_stackable, take_several, train_stack
 from .storage import absolute, hidden, open_storage, optuna
 from .work import Parts, TimeIsUp, load_parts, make_pruner, make_sampler, train_trial
 
@@ -55,6 +56,7 @@ def search(
     overrides: Sequence[str] = (),
     force: bool = False,
     accelerator: str = "auto",
+    stack: bool = False,
     listener: SearchListener | None = None,
 ) -> Search:
     """Search a recipe's [tune].space; goes on with the search of that name where there is one.
@@ -75,6 +77,7 @@ def search(
         overrides: The ``--set`` arguments, for the record.
         force: Throw an existing search of that name away.
         accelerator: "auto", "cpu", "cuda" or "mps".
+        stack: Train trials of small "scratch" nets together, as one stack of matrices.
         listener: Hears of progress.
 
     Returns:
@@ -90,6 +93,9 @@ def search(
     begun = time.monotonic()
     if trials is not None and recipe.tune is not None:
         recipe = parse_recipe(recipe.to_dict(), recipe.id, [f"tune.trials={trials}"])
+    fields_of(recipe)
+    if stack:
+        check_stackable(recipe)
     parts, monitor = _checked(recipe, data, accelerator, runs)
     name = _folder_name(name or f"{recipe.id}-search")
     folder = Search(runs / name)
@@ -113,7 +119,7 @@ def search(
     folder.save_info("environment", environment(accelerator, 1) | {"jobs": jobs})
     watch = _Watch(folder, state, shared, listener)
     deadline = None if time_limit is None else begun + time_limit
-    job = _Job(recipe, data, runs, url, name, state.direction, accelerator, deadline)
+    job = _Job(recipe, data, runs, url, name, state.direction, accelerator, deadline, stack)
     return _run(watch, parts, job, jobs)
 
 
@@ -129,10 +135,23 @@ class _Job:
     direction: str
     accelerator: str
     deadline: float | None
+    stack: bool
 
-    def training(self) -> dict[str, Any]:
-        """What `train_trial` takes of it."""
-        return {"accelerator": self.accelerator, "runs": self.runs, "deadline": self.deadline}
+    def step(self, shared: Shared, parts: Parts, seen: Callable[[], None] = lambda: None) -> bool:
+        """Take what waits and train it: one trial, or a stack of them; False where nothing waits."""
+        options: dict[str, Any] = {
+            "accelerator": self.accelerator, "runs": self.runs, "deadline": self.deadline, "seen": seen,
+        }  # fmt: skip
+        if self.stack:
+            several = take_several(shared)
+            if several:
+                train_stack(shared, several, parts, **options)
+            return bool(several)
+        trial = shared.take()
+        if trial is not None:
+            shared.study.sampler = make_sampler(self.recipe, trial.number)
+            train_trial(shared, trial, parts, **options)
+        return trial is not None
 
     @property
     def late(self) -> bool:
@@ -170,13 +189,9 @@ def _alone(watch: _Watch, parts: Parts, job: _Job) -> bool:
         watch.look()
         if job.late:
             return False
-        trial = shared.take()
-        if trial is None:  # the last trials are other processes'
-            time.sleep(_POLL)
-            continue
-        shared.study.sampler = make_sampler(job.recipe, trial.number)
         try:
-            train_trial(shared, trial, parts, seen=watch.look, **job.training())
+            if not job.step(shared, parts, watch.look):  # the last trials are other processes'
+                time.sleep(_POLL)
         except TimeIsUp:
             return False
     watch.look()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -174,17 +174,38 @@ def train_trial(
 def _tell(
     shared: Shared, trial: Any, reporter: _Reporter | None, begun: float, state: Any, reason: str = ""
 ) -> None:
-    """Write down what a trial leaves, then its end: a trial that ended has all its facts."""
+    history, best = (reporter.history, reporter.best) if reporter is not None else ([], {})
+    tell(shared, trial, history, best, time.monotonic() - begun, state, reason)
+
+
+def tell(
+    shared: Shared,
+    trial: Any,
+    history: Sequence[Mapping[str, Any]],
+    best: Mapping[str, Any],
+    seconds: float,
+    state: Any,
+    reason: str = "",
+) -> None:
+    """Write down what a trial leaves, then its end: a trial that ended has all its facts.
+
+    Args:
+        trial: Optuna's, running in this process.
+        history: One row an epoch.
+        best: "epoch" and "value" of the best one.
+        seconds: What it took.
+        state: Optuna's final state.
+        reason: Why it failed.
+    """
     lib = optuna()
     try:
-        if reporter is not None and reporter.history:
-            trial.set_user_attr("history", [_short(row) for row in reporter.history])
-            trial.set_user_attr("best_epoch", reporter.best.get("epoch"))
-        trial.set_user_attr("seconds", round(time.monotonic() - begun, 3))
+        if history:
+            trial.set_user_attr("history", [_short(row) for row in history])
+            trial.set_user_attr("best_epoch", best.get("epoch"))
+        trial.set_user_attr("seconds", round(seconds, 3))
         if reason:
             trial.set_user_attr("reason", reason)
-        value = float(reporter.best["value"]) if reporter is not None and state.name == "COMPLETE" else None
-        shared.study.tell(trial, value, state)
+        shared.study.tell(trial, float(best["value"]) if state.name == "COMPLETE" else None, state)
     except (lib.exceptions.UpdateFinishedTrialError, ValueError, RuntimeError):
         return  # somebody took this process for dead: the values are tried again
 
