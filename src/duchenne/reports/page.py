@@ -11,6 +11,7 @@ from typing import Any
 from ..errors import MissingExtraError, RunError
 from ..experiment.run import Run, RunState, write_text
 from .blocks import Picture, Section
+from .denoise_section import denoise_section
 from .evaluated import evaluation_sections, key_section
 from .mistakes import ImageOf
 from .overview import circumstances_section, data_section, recipe_section, status_words, training_section
@@ -43,6 +44,7 @@ def write_report(run: Run, *, image_of: ImageOf | None = None, images: bool = Tr
     sections = [
         key_section(run, state),
         trees_section(run, state) if run.recipe.learner.name == "trees" else training_section(run, state),
+        *denoise_section(run, image_of if images else None, images),
         *evaluation_sections(run, image_of if images else None, images),
         data_section(run.info("data")),
         recipe_section(run, state),
