@@ -169,6 +169,7 @@ class TorchLearner(FaceClassifier):
             raise RecipeError(
                 "augment changes images, but preprocess.features gives the net vectors", "leave [augment] out"
             )
+        augment.check_channels(preprocess.channels)
         return Plan(
             outputs=self.outputs_,
             optimizer=self.optimizer or Optimizer(),

@@ -67,6 +67,11 @@ class AugmentSection(Section):
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.0
     brightness: Share = 0.0
     contrast: Share = 0.0
+    jpeg: Share = 0.0
+    jpeg_quality: tuple[Annotated[int, Field(ge=1, le=100)], Annotated[int, Field(ge=1, le=100)]] = (80, 100)
+    hue: Annotated[float, Field(ge=0, le=180)] = 0.0
+    saturation: Share = 0.0
+    value: Share = 0.0
     erase: Share = 0.0
 
 
@@ -393,6 +398,7 @@ class Expect(Section):
         confusion: The claimed confusion matrix of the test part: rows are true classes, columns answers, in
             the order of the output's labels.
         trials: For a search: what is claimed of each setting.
+        not_comparable: Why what is measured here cannot be held against the claims, a sentence; "": it can.
         notes: What the source leaves open or gets wrong, and what was chosen here.
         differences: Why measured and claimed figures differ, where they do by over 2 points.
     """
@@ -402,5 +408,6 @@ class Expect(Section):
     test: dict[str, float] = Field(default_factory=dict)
     confusion: tuple[tuple[int, ...], ...] = ()
     trials: tuple[ClaimedTrial, ...] = ()
+    not_comparable: str = ""
     notes: tuple[str, ...] = ()
     differences: tuple[str, ...] = ()

@@ -32,7 +32,7 @@ def result_from_runs(runs: Sequence[Run], *, not_comparable: str = "", command: 
 
     Args:
         runs: Runs of one recipe on one and the same data; seeds must differ.
-        not_comparable: Why the figures cannot be held against the claims, a sentence; "" where they can.
+        not_comparable: Why the figures cannot be held against the claims, a sentence; "": as the recipe says.
         command: What brings the figures again; by default `duchenne reproduce ID`.
 
     Raises:
@@ -54,7 +54,9 @@ def result_from_runs(runs: Sequence[Run], *, not_comparable: str = "", command: 
         raise RunError(f"nothing has been measured of {ids[0]} yet", "finish an epoch, or evaluate the run")
     entries.sort(key=lambda s: s.seed)
     changed = sorted({line for recipe in recipes for line in changed_fields(packaged, recipe)})
-    status, sentence = _status(runs, entries, changed, not_comparable, packaged)
+    status, sentence = _status(
+        runs, entries, changed, not_comparable or packaged.expect.not_comparable, packaged
+    )
     claims = claims_of(packaged)
     shown = next((s.confusion for s in entries if s.confusion is not None), None)
     if shown is not None and claims["claimed_confusion"]:

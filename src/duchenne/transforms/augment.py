@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from math import isfinite, log
+from math import isfinite, log, pi
 
+import cv2
 import torch
+from kornia.color import hsv_to_rgb, rgb_to_hsv
 from kornia.enhance import adjust_brightness_accumulative, adjust_contrast_with_mean_subtraction
 from kornia.geometry.transform import get_affine_matrix2d, hflip, warp_affine
 
@@ -23,13 +25,20 @@ _COLUMNS = (
     "erase", "erase_area", "erase_aspect", "erase_x", "erase_y",
 )  # fmt: skip
 
+# Those of a second table, drawn where one of these kinds is on: a longer first table would have changed the
+# draws of all trainings before. It is seeded by the first one's bits, so that it takes nothing from the
+# generator.
+_MORE_COLUMNS = ("jpeg", "jpeg_quality", "hue", "saturation", "value")
+
+_BITS = 24  # of a uniform float32
+
 
 @dataclass(frozen=True)
 class Augment:
     """Random changes of training images; each image of a batch gets its own draw.
 
     Applied in this order: flip, geometry (one bilinear warp for rotation, scale and shift), brightness,
-    contrast, erasing. The draws come from the generator alone, never from torch's global state.
+    contrast, JPEG, colour, erasing. The draws come from the generator alone, never from torch's global state.
 
     Attributes:
         flip: Probability in [0, 1] of mirroring left and right.
@@ -43,6 +52,12 @@ class Augment:
         erase_area: Smallest and largest area of the box as a fraction of the image, before cutting.
         padding: What a warp shows beyond the edge: ``"border"`` (the edge's pixel goes on), ``"reflection"``
             or ``"zeros"`` (black).
+        jpeg: Probability in [0, 1] of storing the image as JPEG (OpenCV's encoder) and reading it back; its
+            pixels are then rounded to 8 bits.
+        jpeg_quality: Lowest and highest quality of that, whole numbers in 1..100.
+        hue: Largest turn of the hue, degrees in [0, 180], either way. RGB only, as the next two.
+        saturation: 0.1 adds -0.1..0.1 to the saturation (HSV, full scale 1); in [0, 1].
+        value: 0.1 adds -0.1..0.1 to the value (the largest of R, G and B, full scale 1); in [0, 1].
     """
 
     flip: float = 0.0
@@ -54,19 +69,31 @@ class Augment:
     erase: float = 0.0
     erase_area: tuple[float, float] = (0.02, 0.2)
     padding: str = "border"
+    jpeg: float = 0.0
+    jpeg_quality: tuple[int, int] = (80, 100)
+    hue: float = 0.0
+    saturation: float = 0.0
+    value: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "erase_area", tuple(self.erase_area))
+        object.__setattr__(self, "jpeg_quality", tuple(self.jpeg_quality))
         for field in fields(self):
             value = getattr(self, field.name)
-            if field.name in ("erase_area", "padding"):
+            if field.name in ("erase_area", "padding", "jpeg_quality"):
                 continue
-            top = {"rotate": 180.0, "scale": 0.99}.get(field.name, 1.0)
+            top = {"rotate": 180.0, "scale": 0.99, "hue": 180.0}.get(field.name, 1.0)
             if isinstance(value, (bool, str)) or not (isfinite(value) and 0 <= value <= top):
                 raise RecipeError(f"augment.{field.name} must be 0 to {top:g}, not {value!r}")
         if len(self.erase_area) != 2 or not 0 < self.erase_area[0] <= self.erase_area[1] <= 1:
             raise RecipeError(
                 f"augment.erase_area must be two fractions 0 < a <= b <= 1, not {self.erase_area}"
+            )
+        quality = self.jpeg_quality
+        whole = all(isinstance(q, int) and not isinstance(q, bool) for q in quality)
+        if len(quality) != 2 or not whole or not 1 <= quality[0] <= quality[1] <= 100:
+            raise RecipeError(
+                f"augment.jpeg_quality must be two whole numbers 1 <= a <= b <= 100, not {quality}"
             )
         if self.padding not in PADDINGS:
             raise RecipeError(
@@ -76,7 +103,21 @@ class Augment:
     @property
     def is_identity(self) -> bool:
         """True where nothing is ever changed."""
-        return not (self._warps or self.flip or self.brightness or self.contrast or self.erase)
+        plain = self.flip or self.brightness or self.contrast or self.erase
+        return not (plain or self._warps or self._colours or self.jpeg)
+
+    def check_channels(self, channels: int) -> None:
+        """Raise RecipeError where colours are to be changed of images that have none."""
+        if channels != 3 and self._colours:
+            name = next(n for n in ("hue", "saturation", "value") if getattr(self, n))
+            raise RecipeError(
+                f"augment.{name} changes colours, but the images have {channels} channel(s)",
+                "leave it out, or set preprocess.channels = 3 where the images are RGB",
+            )
+
+    @property
+    def _colours(self) -> bool:
+        return bool(self.hue or self.saturation or self.value)
 
     @property
     def _warps(self) -> bool:
@@ -94,6 +135,7 @@ class Augment:
         """
         if batch.ndim != 4 or not batch.is_floating_point():
             raise ValueError(f"a batch is float (N, C, H, W), not {batch.dtype} {tuple(batch.shape)}")
+        self.check_channels(batch.shape[1])
         if self.is_identity or not len(batch):
             return batch
         drawn = torch.rand((len(batch), len(_COLUMNS)), generator=generator, device=generator.device)
@@ -110,7 +152,40 @@ class Augment:
             batch = adjust_contrast_with_mean_subtraction(
                 batch, _around(1, self.contrast, u["contrast"]).to(batch.dtype)
             )
+        if self.jpeg or self._colours:
+            more = dict(zip(_MORE_COLUMNS, _second_draws(drawn).to(batch.device).unbind(1), strict=True))
+            batch = self._stored(batch, more) if self.jpeg else batch
+            batch = self._recoloured(batch, more) if self._colours else batch
         return self._erased(batch, u) if self.erase else batch
+
+    def _stored(self, batch: torch.Tensor, u: dict[str, torch.Tensor]) -> torch.Tensor:
+        """The chosen images as JPEG and back."""
+        low, high = self.jpeg_quality
+        qualities = (low + (u["jpeg_quality"] * (high - low + 1)).floor()).int().tolist()
+        out = batch.clone()
+        for i in (u["jpeg"] < self.jpeg).nonzero()[:, 0].tolist():
+            pixels = (batch[i].detach().float().permute(1, 2, 0) * 255).round().byte().cpu().numpy()
+            # OpenCV takes blue first.
+            coded = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, qualities[i]])[1]
+            back = cv2.imdecode(coded, cv2.IMREAD_UNCHANGED)
+            assert back is not None  # it was encoded just now
+            out[i] = (
+                (torch.from_numpy(back.reshape(pixels.shape)[..., ::-1].copy()).float() / 255)
+                .permute(2, 0, 1)
+                .to(out)
+            )
+        return out
+
+    def _recoloured(self, batch: torch.Tensor, u: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Turn the hue, shift saturation and value."""
+        hsv = rgb_to_hsv(batch.float())
+        hue = hsv[:, 0] + _around(0, self.hue * pi / 180, u["hue"])[:, None, None]
+        rest = [
+            (hsv[:, i] + _around(0, getattr(self, name), u[name])[:, None, None]).clamp(0, 1)
+            for i, name in ((1, "saturation"), (2, "value"))
+        ]
+        rgb: torch.Tensor = hsv_to_rgb(torch.stack([hue.remainder(2 * pi), *rest], dim=1))
+        return rgb.clamp(0, 1).to(batch.dtype)
 
     def _warp(self, batch: torch.Tensor, u: dict[str, torch.Tensor]) -> torch.Tensor:
         """Turn (positive: clockwise) and magnify about the centre, then shift, in one bilinear warp."""
@@ -150,3 +225,10 @@ class Augment:
 def _around(middle: float, reach: float, u: torch.Tensor) -> torch.Tensor:
     """Uniform draws in [0, 1) -> uniform in ``middle - reach .. middle + reach``."""
     return middle + reach * (2 * u - 1)
+
+
+def _second_draws(first: torch.Tensor) -> torch.Tensor:
+    """A table of further uniform draws, float32 on the CPU, that follows from the first one alone."""
+    a, b = (first[0, :2].double() * (1 << _BITS)).long().tolist()
+    generator = torch.Generator().manual_seed(a << _BITS | b)
+    return torch.rand((len(first), len(_MORE_COLUMNS)), generator=generator)
