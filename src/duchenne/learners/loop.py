@@ -183,7 +183,8 @@ class Loop:
         start, epoch = time.monotonic(), self.progress.epoch + 1
         row: Row = {"epoch": epoch}
         row |= self._train_epoch(epoch)
-        if not all(bool(p.isfinite().all()) for p in self.bare.parameters()):
+        trained = (p for p in self.bare.parameters() if p.requires_grad)
+        if not all(bool(p.isfinite().all()) for p in trained):
             raise TrainingError(
                 *self._diverged(epoch, self.steps_per_epoch, "a weight became nan or infinite")
             )
