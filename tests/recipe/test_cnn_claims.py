@@ -40,3 +40,39 @@ def test_claimed_figures_follow_from_the_claimed_matrix(
         assert abs(follows[figure] - value) < tight, figure
     claimed = set(follows) if name.startswith("kontogouris") else {k for k in follows if "accuracy." not in k}
     assert set(expect.test) == claimed
+
+
+def test_efficientnet_figures_agree_with_each_other() -> None:
+    """friv2024, section 6: two digits each; macro means over the seven classes, accuracy over the faces."""
+    test = load_recipe("friv-efficientnetb0").expect.test
+    private = np.array([491, 55, 528, 879, 594, 416, 626])
+    for kind in ("precision", "recall", "f1"):
+        classes = [test[f"{kind}.{label}"] for label in FER2013_EMOTIONS]
+        assert abs(np.mean(classes) - test[f"macro_{kind}"]) < 0.011
+    recalls = np.array([test[f"recall.{label}"] for label in FER2013_EMOTIONS])
+    assert abs((recalls * private).sum() / private.sum() - test["accuracy"]) < 0.011
+
+
+BACKBONES = ("kontogouris-fer-resnet101", "friv-efficientnetb0", "wang-resnet50", "wang-resnet50-bdr")
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_no_recipe_claims_weights_that_are_not_on_hand(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.learner.model == "backbone"
+    assert recipe.learner.args["pretrained"] is False
+    claims_imagenet = name != "kontogouris-fer-resnet101"
+    assert ("random weights" in recipe.expect.not_comparable) is claims_imagenet
+    assert ("random weights" in recipe.title) is claims_imagenet
+
+
+def test_wang_settings_are_the_reports() -> None:
+    plain, bdr = (load_recipe(name) for name in ("wang-resnet50", "wang-resnet50-bdr"))
+    assert (plain.optimizer.name, plain.optimizer.lr) == ("adam", 1e-4)
+    assert (plain.train.batch_size, plain.train.epochs) == (64, 31)
+    assert plain.preprocess.size == (224, 224)
+    assert plain.learner.args["head"] == "wang2020"
+    assert -(-891 // plain.train.batch_size) == -(-860 // plain.train.batch_size) == 14  # steps an epoch
+    assert (bdr.denoise.name, bdr.denoise.start, bdr.denoise.k, bdr.denoise.rounds) == ("bdr", 6, 1.0, 1)
+    same = {"id", "title", "source", "denoise", "expect"}
+    assert plain.model_dump(exclude=same) == bdr.model_dump(exclude=same)

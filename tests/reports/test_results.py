@@ -283,6 +283,14 @@ def test_not_comparable_keeps_its_reason(make_run: Any) -> None:
     assert (found.status, found.sentence) == ("not comparable", "The test part is unknown.")
 
 
+def test_recipe_says_itself_that_it_is_not_comparable(make_run: Any, make_table: Any) -> None:
+    table = make_table()
+    reason = "The weights it began from are not on hand."
+    table["expect"] = table.get("expect", {}) | {"not_comparable": reason}
+    found = result_from_runs([make_run(table=table)])
+    assert (found.status, found.sentence) == ("not comparable", reason)
+
+
 def test_runs_that_do_not_belong_together_are_refused(make_run: Any, make_table: Any) -> None:
     one = make_run("one")
     other = make_run("other", table=make_table(id="other"), seed=1)
