@@ -132,10 +132,19 @@ def test_a_class_is_not_emptied() -> None:
     codes = np.ones(N, dtype=np.int64)
     codes[:6] = 0
     d = Denoiser(Denoise(name="drop_largest", start=1, share=0.1), np.arange(N), codes, ("disgust", "happy"))
-    with pytest.raises(TrainingError, match="epoch 1 would remove all 6 faces of class 'disgust'"):
+    with pytest.raises(TrainingError, match="epoch 1 would remove the last face of class 'disgust'"):
         d.after_epoch(1, losses_of(0), [])
     assert d.rows.all()
     assert d.records == []
+
+
+def test_no_more_than_a_stated_share_of_a_class() -> None:
+    d = made(name="drop_largest", share=0.05, start=1, max_class_share=0.055)  # 3 of 50 are 0.06
+    with pytest.raises(TrainingError, match=r"of 50 faces of class 'a', more than denoise\.max_class_share"):
+        d.after_epoch(1, losses_of(0), [])
+    d = made(name="drop_largest", share=0.05, start=1, max_class_share=0.06)
+    d.after_epoch(1, losses_of(0), [])
+    assert (~d.rows).sum() == 10
 
 
 def test_no_more_than_a_stated_share() -> None:

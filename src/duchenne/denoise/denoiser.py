@@ -146,21 +146,27 @@ class Denoiser:
         after = self._stays.copy()
         after[out] = False
         what = f"denoise '{self.section.name}' in epoch {epoch}"
+        less = "a larger denoise.k, fewer denoise.rounds or a later denoise.start removes less"
         gone, total = int((~after).sum()), len(after)
         if gone > self.section.max_share * total:
             raise TrainingError(
                 f"{what} would have removed {gone:,} of {total:,} training faces ({gone / total:.1%}), "
                 f"more than denoise.max_share = {self.section.max_share:g}",
-                "a larger denoise.k, fewer denoise.rounds or a later denoise.start removes less",
+                less,
             )
         has = self._codes >= 0
-        before = np.bincount(self._codes[has & self._stays], minlength=len(self.labels))
+        counts = np.bincount(self._codes[has], minlength=len(self.labels))
         left = np.bincount(self._codes[has & after], minlength=len(self.labels))
-        for code in np.flatnonzero((before > 0) & (left == 0)).tolist():
-            raise TrainingError(
-                f"{what} would remove all {before[code]:,} faces of class '{self.labels[code]}'",
-                "a larger denoise.k or a later denoise.start removes less",
-            )
+        for code in np.flatnonzero(counts > 0).tolist():
+            lost, most = int(counts[code] - left[code]), self.section.max_class_share
+            if left[code] == 0:
+                raise TrainingError(f"{what} would remove the last face of class '{self.labels[code]}'", less)
+            if lost > most * counts[code]:
+                raise TrainingError(
+                    f"{what} would have removed {lost:,} of {counts[code]:,} faces of class "
+                    f"'{self.labels[code]}', more than denoise.max_class_share = {most:g}",
+                    less,
+                )
 
 
 def _plain(value: float) -> float | None:

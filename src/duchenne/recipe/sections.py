@@ -242,6 +242,7 @@ class Denoise(Section):
         share: See "drop_largest"; of the samples that are left, each round.
         tolerance, window: See `start`.
         max_share: A round after which more than this share of the training part were gone is refused.
+        max_class_share: The same of each class; that no class loses its last face holds in any case.
     """
 
     name: Literal["none", "bdr", "drop_largest"] = "none"
@@ -254,6 +255,7 @@ class Denoise(Section):
     tolerance: Positive = 0.1
     window: Count = 2
     max_share: Annotated[float, Field(gt=0, lt=1)] = 0.25
+    max_class_share: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
 class Evaluate(Section):
