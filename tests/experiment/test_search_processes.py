@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from duchenne.errors import TrainingError
+from duchenne.errors import RunError, TrainingError
 from duchenne.experiment.search import Search, Trial, search, shared
-from duchenne.experiment.search.storage import open_storage
+from duchenne.experiment.search.storage import open_storage, optuna
 from duchenne.recipe import load_recipe
 
 RECIPE = """
@@ -204,3 +204,41 @@ def test_two_fillings_of_one_slot_are_trained_once(written: Callable[[int], Path
     found = search(recipe, runs=tmp_path, storage=url)
     assert sorted(t.slot for t in found.trials) == ["random-0", "random-1"]
     assert all(t.state == "complete" for t in found.trials)
+
+
+def test_force_does_not_delete_a_search_that_goes_on(written: Callable[[int], Path], tmp_path: Path) -> None:
+    recipe = load_recipe(written(1), ["tune.trials=1"])
+    found = search(recipe, runs=tmp_path, time_limit=0)
+    from optuna import load_study
+
+    study = load_study(
+        study_name="tiny-search", storage=open_storage(f"sqlite:///{found.path / 'search.db'}")
+    )
+    study.ask().set_user_attr("worker", shared.whoami())
+    with pytest.raises(RunError, match="is going on"):
+        search(recipe, runs=tmp_path, force=True)
+    assert (found.path / "search.db").is_file()
+
+
+TAKING = """
+import sys
+from duchenne.experiment.search.storage import open_storage, optuna
+from optuna.trial import TrialState
+study = optuna().load_study(study_name="x", storage=open_storage(sys.argv[1]))
+while study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+    trial = study.ask()
+    if "planned" in trial.user_attrs:
+        print(trial.number)
+"""
+
+
+def test_no_trial_of_an_sqlite_file_is_taken_twice(tmp_path: Path) -> None:
+    """Optuna's own transactions let several processes take one trial there."""
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    study = optuna().create_study(study_name="x", storage=open_storage(url))
+    for _ in range(40):
+        study.enqueue_trial({}, user_attrs={"planned": True})
+    command = [sys.executable, "-c", TAKING, url]
+    takers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
+    taken = [int(n) for p in takers for n in p.communicate(timeout=100)[0].split()]
+    assert sorted(taken) == list(range(40))

@@ -20,7 +20,7 @@ from ..train import _folder_name
 from .best import write_best
 from .crew import Crew
 from .result import Search, SearchState, Status, Trial, best_of
-from .shared import Shared, open_shared
+from .shared import Shared, open_shared, refuse_if_searched
 from .space import check_space, fields_of, overridden
 from .stacked import check_stackable, take_several, train_stack
 from .storage import absolute, hidden, open_storage, optuna
@@ -268,8 +268,9 @@ def _storage_url(folder: Search, storage: str | None, force: bool) -> str:
     if asked is None:
         if known and hidden(f"{known}") == known and "@" in known:
             raise RunError(
-                f"the search {path} lies in {known}, whose password is not written down",
-                "repeat its --storage",
+                f"the search {path} lies in {known}",
+                "repeat its --storage: addresses with users are not taken from the folder, for passwords are "
+                "not written down",
             )
         return known
     if hidden(asked) != (known or _inside(folder)) and not force:
@@ -283,9 +284,12 @@ def _storage_url(folder: Search, storage: str | None, force: bool) -> str:
 def _throw_away(folder: Search, url: str, name: str) -> None:
     """Delete the study and what is in the folder."""
     lib = optuna()
-    if url and (not url.startswith("sqlite:///") or Path(url.removeprefix("sqlite:///")).exists()):
+    url = url or _inside(folder)
+    if not url.startswith("sqlite:///") or Path(url.removeprefix("sqlite:///")).exists():
+        storage = open_storage(url)
         with suppress(KeyError):
-            lib.delete_study(study_name=name, storage=open_storage(url))
+            refuse_if_searched(lib.load_study(study_name=name, storage=storage))
+            lib.delete_study(study_name=name, storage=storage)
     try:
         shutil.rmtree(folder.path)
         folder.path.mkdir()

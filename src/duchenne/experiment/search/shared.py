@@ -133,6 +133,7 @@ class Shared:
 
     def take(self) -> Any | None:
         """A waiting trial, now running in this process, with its values; None where none waits."""
+        from optuna.exceptions import UpdateFinishedTrialError
         from optuna.trial import TrialState
 
         while self.study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
@@ -146,7 +147,10 @@ class Shared:
             if "reason" in attrs:
                 self.study.tell(trial, state=TrialState.FAIL)
                 continue
-            trial.set_user_attr("worker", whoami())
+            try:
+                trial.set_user_attr("worker", whoami())
+            except UpdateFinishedTrialError:  # this process slept, and was taken for dead
+                continue
             return trial
         return None
 
@@ -254,6 +258,17 @@ def open_shared(
             "bring the old data back, or search anew under another --name",
         )
     return Shared(study, recipe, direction)
+
+
+def refuse_if_searched(study: Any) -> None:
+    """Raises RunError where a process of this machine is training a trial of the study."""
+    for t in study.get_trials(deepcopy=False):
+        if t.state.name == "RUNNING" and is_alive(t.user_attrs.get("worker", "")):
+            pid = t.user_attrs["worker"].split(":")[1]
+            raise RunError(
+                f"the search '{study.study_name}' is going on (process {pid} trains its trial {t.number})",
+                "stop it first, or choose another --name",
+            )
 
 
 # More trials may be added to a search; words and claims do not decide what is found.

@@ -40,8 +40,7 @@ def check_stackable(recipe: Recipe) -> None:
         f"nets of a stack differ in {', '.join(OWN)} alone, not in {', '.join(others)}": bool(others),
         "nets of a stack run all epochs: leave out tune.pruner": recipe.tune.pruner != "none",
         "nets of a stack run all epochs: leave out stop.patience": recipe.stop.patience is not None,
-        "stacks have plain SGD with momentum alone": recipe.optimizer.name != "sgd"
-        or recipe.optimizer.nesterov,
+        "stacks have plain SGD with momentum alone": not plain,
         "nets of a stack see all samples: leave out [denoise]": recipe.denoise != Denoise(),
         "nets of a stack begin from initial weights: leave out [start]": bool(recipe.start.run),
         f"method '{recipe.tune.method}' needs each trial's result for the next": recipe.tune.method == "tpe",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ from ...errors import MissingExtraError, RunError
 
 # How long a process waits for another one's lock on an SQLite file: its writes take milliseconds each.
 _SQLITE_SECONDS = 60.0
+
+# How often a storage is opened while another process makes its tables.
+_TURNS = 6
 
 _DRIVERS = {"mysql": "pymysql (mysql+pymysql://...)", "postgresql": "psycopg2-binary"}
 
@@ -79,7 +83,32 @@ def open_storage(url: str) -> Any:
         if dialect.startswith("sqlite"):
             _make_parent(rest)
             kwargs = {"connect_args": {"timeout": _SQLITE_SECONDS}}
-        return _opened(url, lambda: lib.storages.get_storage(lib.storages.RDBStorage(url, kwargs)))
+        return _opened(url, lambda: lib.storages.get_storage(_database(url, kwargs)))
+
+
+def _database(url: str, kwargs: dict[str, Any]) -> Any:
+    """Optuna's database storage; on SQLite every transaction holds the file from its first reading on.
+
+    Optuna takes a waiting trial by reading its state and then writing it. Databases lock the row between the
+    two; SQLite's driver locks at the first writing only, so that two processes could take the same trial.
+
+    Source: SQLAlchemy's manual, "Serializable isolation / Savepoints / Transactional DDL" of pysqlite.
+    """
+    from sqlalchemy import event
+
+    storage = optuna().storages.RDBStorage(url, kwargs)
+    if url.startswith("sqlite"):
+        storage.engine.dispose()  # connections that were opened without these rules
+
+        @event.listens_for(storage.engine, "connect")
+        def _no_rules_of_its_own(connection: Any, record: Any) -> None:
+            connection.isolation_level = None
+
+        @event.listens_for(storage.engine, "begin")
+        def _lock(connection: Any) -> None:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return storage
 
 
 def _make_parent(rest: str) -> None:
@@ -88,13 +117,26 @@ def _make_parent(rest: str) -> None:
         raise RunError(f"--storage: there is no folder {parent}", "make it first, or name another file")
 
 
+def _first_or_second(make: Any, error: type[Exception]) -> Any:
+    """Open a storage, again where another process makes its tables at the same moment."""
+    for turn in range(_TURNS):
+        try:
+            return make()
+        except error as wrong:
+            text = str(wrong).lower()
+            if turn == _TURNS - 1 or not any(w in text for w in ("exists", "unique", "duplicate", "locked")):
+                raise
+            time.sleep(0.2 * (turn + 1))
+    raise AssertionError("the loop returns or raises")
+
+
 def _opened(url: str, make: Any) -> Any:
     """Open a storage; what goes wrong becomes one sentence."""
     import sqlalchemy.exc as sql
 
     shown, dialect = hidden(url), url.partition("://")[0]
     try:
-        return make()
+        return _first_or_second(make, sql.DBAPIError)
     except sql.NoSuchModuleError:
         raise RunError(
             f"--storage {shown}: there is no database of the kind '{dialect}'",
