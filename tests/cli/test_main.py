@@ -18,8 +18,9 @@ from duchenne import __version__
 from duchenne.cli import EXTRAS
 
 VERBS = [
-    ["train"], ["tune"], ["evaluate"], ["report"], ["compare"], ["reproduce"], ["predict"], ["recipes"],
-    ["recipes", "show"], ["data"], ["data", "inspect"], ["data", "audit"], ["data", "export"],
+    ["train"], ["tune"], ["grow"], ["growth"], ["evaluate"], ["report"], ["compare"], ["reproduce"],
+    ["predict"], ["recipes"], ["recipes", "show"], ["data"], ["data", "inspect"], ["data", "audit"],
+    ["data", "export"],
 ]  # fmt: skip
 HEAVY = (
     "torch", "sklearn", "kornia", "matplotlib", "scipy", "pandas", "lightning_fabric", "onnx", "onnxscript",

@@ -28,7 +28,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from ..errors import RunError
+from ..errors import RecipeError, RunError
 from ..recipe import Recipe, parse_recipe
 
 SCHEMA = 1
@@ -69,6 +69,15 @@ class RunState:
 def now() -> str:
     """The time, in UTC, to the second."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def folder_name(name: str) -> str:
+    """A name that stays within the runs folder. Raises RecipeError."""
+    if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name or name.startswith("."):
+        raise RecipeError(
+            f"--name {name!r} is not a plain folder name", "--runs DIR says in which folder runs lie"
+        )
+    return name
 
 
 def write_text(path: Path, text: str) -> None:

@@ -16,7 +16,7 @@ from ..datasets.faceset import FaceSet
 from ..errors import DataError, DuchenneError, RecipeError, RunError
 from ..recipe import Recipe
 from .environment import environment, need
-from .run import Run, RunState
+from .run import Run, RunState, folder_name
 
 if TYPE_CHECKING:
     from ..learners.contract import Listener
@@ -67,7 +67,7 @@ def train(
     """
     if resume and force:
         raise RecipeError("--resume goes on with a run, --force throws it away: give one of the two")
-    path = runs / _folder_name(name or run_name(recipe, overrides))
+    path = runs / folder_name(name or run_name(recipe, overrides))
     check_free(path, recipe, resume=resume, force=force)
     if recipe.start.run and start_folder(recipe.start.run, runs).resolve() == path.resolve():
         raise RunError(f"run {path} cannot start from itself", "choose another --name")
@@ -164,15 +164,6 @@ def check_free(path: Path, recipe: Recipe, *, resume: bool, force: bool) -> None
             f"({state.recipe_id} {state.recipe_fingerprint}, now {recipe.id} {recipe.fingerprint()})",
             f"repeat its overrides ({' '.join(state.overrides) or 'none'}), or choose another --name",
         )
-
-
-def _folder_name(name: str) -> str:
-    """A name that stays within the runs folder. Raises RecipeError."""
-    if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name or name.startswith("."):
-        raise RecipeError(
-            f"--name {name!r} is not a plain folder name", "--runs DIR says in which folder runs lie"
-        )
-    return name
 
 
 def _opened(path: Path, recipe: Recipe, overrides: list[str], force: bool) -> Run:

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..experiment.run import Run, RunState
+from ..recipe.text import toml_text
 from . import figures
 from .blocks import Block, Code, Picture, Section, Table, Text, decimal, duration, percent
-from .recipe_text import toml_text
 from .style import png
 
 

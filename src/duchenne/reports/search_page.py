@@ -12,11 +12,11 @@ from ..experiment.search import Search, Trial
 from ..experiment.search.importance import importances
 from ..experiment.search.result import SearchState
 from ..experiment.search.space import Field, fields_of
+from ..recipe.text import toml_text
 from . import figures, search_figures
 from .blocks import Block, Code, Picture, Section, Table, Text, decimal, duration
 from .overview import curves_in_words, data_section
 from .page import fill_template, write_pictures
-from .recipe_text import toml_text
 from .search_figures import Scale, scale_of, text_of
 from .style import new_figure, png
 

@@ -15,8 +15,7 @@ from ...errors import DuchenneError, RecipeError, RunError, TrainingError
 from ...learners.contract import lower_is_better, monitor_of
 from ...recipe import Recipe, parse_recipe
 from ..environment import environment, need
-from ..run import now
-from ..train import _folder_name
+from ..run import folder_name, now
 from .best import write_best
 from .crew import Crew
 from .result import Search, SearchState, Status, Trial, best_of
@@ -97,7 +96,7 @@ def search(
     if stack:
         check_stackable(recipe)
     parts, monitor = _checked(recipe, data, accelerator, runs)
-    name = _folder_name(name or f"{recipe.id}-search")
+    name = folder_name(name or f"{recipe.id}-search")
     folder = Search(runs / name)
     url = _storage_url(folder, storage, force)
     if force:

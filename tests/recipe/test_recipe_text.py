@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duchenne.recipe import load_recipe, parse_recipe, recipe_ids
-from duchenne.reports.recipe_text import toml_text
+from duchenne.recipe.text import toml_text
 
 KEYS = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6)
 VALUES = st.recursive(
