@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import subprocess
 import sys
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from duchenne.errors import DataError, RecipeError, RunError, TrainingError
 from duchenne.learners.contract import Storage
 from duchenne.learners.scratch_learner import ScratchLearner
 from duchenne.learners.torch_learner import TorchLearner
+from duchenne.learners.tree_learner import TreeLearner
 from duchenne.recipe import Balance, Loss, Optimizer, Schedule, Stop, Train
 from duchenne.transforms import Preprocess
 
@@ -195,6 +198,8 @@ def test_a_checkpoint_of_another_net_is_named(make_faces: Faces, tmp_path: Path)
         ({"args": {"hidden": ["many"]}}, r"learner\.args\.hidden"),
         ({"args": {"hidden": "512"}}, r"learner\.args\.hidden"),
         ({"args": {"hidden": 512}}, r"learner\.args\.hidden"),
+        ({"args": {"hidden": [10**12]}}, r"learner\.args\.hidden: \[1000000000000\] .* GiB of memory"),
+        ({"args": {"hidden": [10**20, 3]}}, r"learner\.args\.hidden: .* GiB of memory"),
         ({"args": {"hidden": [8], "dropout": 1.0}}, r"learner\.args\.dropout"),
         ({"args": {"hidden": [8], "dropout": "much"}}, r"learner\.args\.dropout"),
         ({"args": {"hidden": [8], "init": "zeros"}}, r"learner\.args\.init"),
@@ -222,6 +227,40 @@ def test_one_class_and_no_faces(make_faces: Faces) -> None:
         scratch().fit(faces.select(np.flatnonzero(faces.hard("emotion") == 1)))
     with pytest.raises(DataError, match="is empty"):
         scratch().fit(faces.select(np.empty(0, np.int64)))
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf])
+def test_classes_that_are_no_numbers_are_refused(make_faces: Faces, odd: float) -> None:
+    images = make_faces(8).pixels()
+    with pytest.raises(DataError, match="nan or infinite"):
+        scratch().fit(images, np.array([0, 1, 0, 1, 0, 1, 0, odd]))
+
+
+@pytest.mark.parametrize("learner", ["torch", "trees"])
+def test_a_checkpoint_of_another_learner_is_named(
+    make_faces: Faces, make_learner: Any, tmp_path: Path, learner: str
+) -> None:
+    path, faces = tmp_path / "x.safetensors", make_faces(12)
+    other = (
+        TreeLearner(preprocess=Preprocess(size=(12, 12))) if learner == "trees" else make_learner(epochs=1)
+    )
+    other.fit(faces).save(path)
+    with pytest.raises(RunError, match=f"of learner '{learner}', not of 'scratch'"):
+        ScratchLearner.load(path)
+
+
+@pytest.mark.parametrize("twin", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_a_copy_answers_alike_and_is_its_own(make_faces: Faces, twin: Callable[[Any], Any]) -> None:
+    faces = make_faces(24)
+    args = {"hidden": [10, 6], "dropout": 0.1, "activation": "leaky_relu", "slope": 0.3}
+    learner = scratch(args=args, epochs=1).fit(faces)
+    before = learner.logits(faces)["emotion"]
+    copied = twin(learner)
+    assert (copied.logits(faces)["emotion"] == before).all()
+    # Its layers still work on its one array of weights, and not on that of the first.
+    copied.net_.values[:] = 0
+    assert not copied.logits(faces)["emotion"].any()
+    assert (learner.logits(faces)["emotion"] == before).all()
 
 
 def test_nan_pixels_are_refused() -> None:

@@ -271,7 +271,7 @@ def test_damaged_checkpoints(tmp_path: Path, make_faces: Faces) -> None:
     with pytest.raises(RunError, match="damaged"):
         TreeLearner.load(path)
     ScratchLearner({"hidden": [4]}, SMALL, train=Train(epochs=1, batch_size=8)).fit(make_faces()).save(path)
-    with pytest.raises(RunError, match="another learner"):
+    with pytest.raises(RunError, match="of learner 'scratch', not of 'trees'"):
         TreeLearner.load(path)
 
 

@@ -82,3 +82,11 @@ def read_arrays(path: Path, groups: Sequence[str]) -> tuple[dict[str, dict[str, 
             f"checkpoint {path} is damaged or cut short: {error}",
             "train again with --force, or restore the file",
         ) from None
+
+
+def learner_of(facts: Mapping[str, Any]) -> str:
+    """Name of the learner that wrote a checkpoint with these facts.
+
+    Checkpoints of before the field was written are of nets: torch ones name their model.
+    """
+    return str(facts.get("learner", "torch" if "model" in facts else "scratch"))

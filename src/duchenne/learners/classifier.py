@@ -46,6 +46,8 @@ class FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
         if y is None:
             raise DataError("arrays need classes: fit(X, y)")
         values, codes = np.unique(np.asarray(y), return_inverse=True)
+        if values.dtype.kind == "f" and not np.isfinite(values).all():
+            raise DataError("y: a class is nan or infinite", "leave out the faces whose class is not known")
         self._values = values
         output = Output("class", "single", tuple(str(v) for v in values))
         return from_arrays(np.asarray(X), {"class": codes.astype(np.int64)}, outputs=(output,), name="arrays")

@@ -17,7 +17,7 @@ from ..errors import RecipeError, RunError, TrainingError, did_you_mean
 from ..recipe import Balance, Denoise, Loss, Optimizer, Schedule, Stop, Train
 from ..scratch import SGD, Adam, Head, Net, Solver
 from ..transforms import Preprocess
-from .arrayfile import read_arrays, write_arrays
+from .arrayfile import learner_of, read_arrays, write_arrays
 from .classifier import FaceClassifier
 from .contract import (
     Array,
@@ -307,7 +307,9 @@ class ScratchLearner(FaceClassifier):
     @classmethod
     def load(cls, path: Path) -> ScratchLearner:
         """Read what `save` wrote, or the best checkpoint of a run. Raises RunError."""
-        groups, facts = read_arrays(path, ("model", "optimizer"))
+        groups, facts = read_arrays(path, ("model", "optimizer", "ema"))
+        if (kind := learner_of(facts)) != "scratch":
+            raise RunError(f"checkpoint {path} is of learner '{kind}', not of 'scratch'")
         try:
             learner = cls(facts["args"], Preprocess.from_json(facts["preprocess"]))
             learner.outputs_ = outputs_from_json(facts["outputs"])

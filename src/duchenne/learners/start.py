@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import RecipeError, RunError, did_you_mean
 from ..labels import Output
-from .arrayfile import read_arrays
+from .arrayfile import learner_of, read_arrays
 from .contract import Array, Storage, outputs_from_json
 
 Which = Literal["all", "head"]
@@ -71,10 +71,8 @@ def read_trained(path: Path, learner: str, facts: Mapping[str, Any]) -> Trained:
     """
     groups, theirs = read_arrays(path, ("model", "optimizer", "ema"))
     try:
-        # Checkpoints of before the field was written are of nets: torch ones name their model.
-        kind = theirs.get("learner", "torch" if "model" in theirs else "scratch")
         outputs = outputs_from_json(theirs["outputs"])
-        before = {"learner.name": kind, **_compared(theirs)}
+        before = {"learner.name": learner_of(theirs), **_compared(theirs)}
     except (KeyError, TypeError, AttributeError) as error:
         raise RunError(f"checkpoint {path} does not say what it is of: {error}") from None
     now = {"learner.name": learner, **_compared(facts)}

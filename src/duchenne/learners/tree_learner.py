@@ -25,7 +25,7 @@ from ..errors import RecipeError, RunError
 from ..labels import Output
 from ..recipe import Balance, Stop, Train
 from ..transforms import Preprocess
-from .arrayfile import read_arrays, write_arrays
+from .arrayfile import learner_of, read_arrays, write_arrays
 from .classifier import FaceClassifier
 from .contract import (
     Array,
@@ -229,8 +229,8 @@ class TreeLearner(FaceClassifier):
     def load(cls, path: Path) -> TreeLearner:
         """Read what `save` wrote, or a checkpoint of a run. Raises RunError."""
         groups, facts = read_arrays(path, ("model", "optimizer", "ema"))
-        if facts.get("learner") != "trees":
-            raise RunError(f"checkpoint {path} is of another learner, not of trees")
+        if (kind := learner_of(facts)) != "trees":
+            raise RunError(f"checkpoint {path} is of learner '{kind}', not of 'trees'")
         try:
             learner = cls(facts["args"], Preprocess.from_json(facts["preprocess"]))
             learner.outputs_ = outputs_from_json(facts["outputs"])

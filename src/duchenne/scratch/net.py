@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -87,6 +88,7 @@ class Net:
         pairs = list(pairwise(self.sizes))
         self._n_weights = sum(d * b for d, b in pairs)
         self.num_parameters = self._n_weights + sum(self.sizes[1:])
+        _check_memory(hidden, self.num_parameters, self.dtype.itemsize)
         # All weights, then all biases, in one array: an update is a few calls, whatever the depth.
         self.values = np.zeros(self.num_parameters, self.dtype)
         self.gradients = np.zeros(self.num_parameters, self.dtype)
@@ -101,6 +103,19 @@ class Net:
         self.activations: list[ReLU | LeakyReLU] = [kind() for _ in hidden]
         self.dropouts = [Dropout(dropout) for _ in hidden] if dropout else []
         self.output_layer = f"linear{len(hidden)}"
+        self._settings = {
+            "activation": activation, "slope": slope, "dropout": dropout, "init": init, "init_std": init_std,
+            "seed": seed, "dtype": dtype,
+        }  # fmt: skip
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle and copy: settings and weights, from which views and BLAS functions are made anew."""
+        given = (self.in_features, self.sizes[1:-1], self.heads)
+        return {"given": given, "settings": self._settings, "values": self.values}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        Net.__init__(self, *state["given"], **state["settings"])
+        self.values[:] = state["values"]
 
     def parameters(self) -> dict[str, Array]:
         """Live arrays: "linear0.weight" ``(D, B)``, "linear0.bias" ``(B,)``, ...; the output is last."""
@@ -170,6 +185,20 @@ def load_into(own: Mapping[str, Array], given: Mapping[str, Array]) -> None:
             raise ValueError(f"{name}: shape {np.shape(given[name])}, the net's is {own[name].shape}")
     for name, array in own.items():
         array[...] = given[name]
+
+
+def _check_memory(hidden: Sequence[int], numbers: int, itemsize: int) -> None:
+    """Raise ValueError where the net cannot be trained in this machine's memory, before it is asked for."""
+    try:
+        memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows does not say
+        return
+    # Weights, gradients, the best epoch's copy.
+    if (need := 3 * itemsize * numbers) > memory:
+        raise ValueError(
+            f"hidden: {list(hidden)!r} makes a net of {numbers:,} numbers: training needs "
+            f"{need / 2**30:,.1f} GiB of memory, this machine has {memory / 2**30:,.1f} GiB"
+        )
 
 
 def _check(
