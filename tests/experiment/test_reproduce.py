@@ -35,7 +35,7 @@ def test_second_seeds_come_after_all_first_ones() -> None:
     assert [(s.name, s.seed) for s in steps] == [
         ("demo", 0), ("friv-model3", 0), ("demo-seed1", 1), ("friv-model3-seed1", 1),
     ]  # fmt: skip
-    assert steps[2].overrides == ("train.seed=1",)
+    assert steps[2].overrides == ("train.seed=1", "data.options.seed=1")
 
 
 def test_an_unknown_id_gets_the_nearest_before_anything_is_trained() -> None:
@@ -199,3 +199,11 @@ def test_a_protocol_that_asks_for_more_is_evaluated_without_training(
     [(_, run)] = reproduce([step(more, "tiny")], data=None, runs=trained.path.parent)
     assert isinstance(run, Run)
     assert set(run.metrics()) == {"val", "test", "Hard"}
+
+
+def test_further_seeds_draw_the_split_anew_where_the_recipe_names_its_seed() -> None:
+    steps = plan(["wang-mlp", "kontogouris-fer-fcn"], seeds=3)
+    drawn = {s.name: (s.recipe.train.seed, s.recipe.data.options.get("seed")) for s in steps}
+    assert drawn["wang-mlp"] == (0, 0)
+    assert drawn["wang-mlp-seed2"] == (2, 2)
+    assert drawn["kontogouris-fer-fcn-seed1"] == (1, None)

@@ -42,7 +42,8 @@ def plan(ids: Sequence[str] = (), seeds: int = 1) -> list[Step]:
 
     Args:
         ids: Recipe ids; empty: every packaged recipe that names a source.
-        seeds: Trainings per recipe, seeds counted up from the recipe's own; a search is made once.
+        seeds: Trainings per recipe, seeds counted up from the recipe's own; a search is made once. Where the
+            recipe names the seed of its split (data.options.seed), that is counted up as well.
 
     Raises:
         RecipeError: An unknown id, or recipes that begin from each other.
@@ -60,7 +61,12 @@ def plan(ids: Sequence[str] = (), seeds: int = 1) -> list[Step]:
 
 def _step(recipe_id: str, seed: int | None = None) -> Step:
     """The training of a packaged recipe; `seed` where it is not the recipe's own."""
-    overrides = () if seed is None else (f"train.seed={seed}",)
+    overrides: tuple[str, ...] = ()
+    if seed is not None:
+        own = load_recipe(recipe_id)
+        overrides = (f"train.seed={seed}",)
+        if "seed" in own.data.options:
+            overrides += (f"data.options.seed={own.data.options['seed'] + seed - own.train.seed}",)
     recipe = load_recipe(recipe_id, overrides)
     suffix = "" if seed is None else f"-seed{seed}"
     # A search's folder is that which `duchenne tune ID` makes.

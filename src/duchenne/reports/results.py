@@ -64,12 +64,23 @@ def result_from_runs(runs: Sequence[Run], *, not_comparable: str = "", command: 
     return ResultFile(
         id=packaged.id,
         status=status,
-        sentence=sentence,
+        sentence=sentence + _own_splits(runs),
         seeds=entries,
         data=data,
         versions=versions_of(runs[-1]),
         command=command or f"duchenne reproduce {packaged.id}",
         **claims,
+    )
+
+
+def _own_splits(runs: Sequence[Run]) -> str:
+    """That every seed has a split of its own, where it has."""
+    own = {run.recipe.data.options.get("seed") for run in runs}
+    if len(runs) < 2 or len(own) < len(runs):
+        return ""
+    return (
+        " Each seed also draws the split anew; the parts of different seeds share faces, so the deviation is "
+        "not that of independent test parts."
     )
 
 
@@ -127,11 +138,16 @@ def _check_matrix(matrix: Sequence[Sequence[int]], labels: Sequence[str]) -> Non
 
 
 def _data(runs: Sequence[Run]) -> DataUsed:
-    used = {(str(i.get("name", "")), str(i.get("fingerprint", ""))) for i in (r.info("data") for r in runs)}
-    if len(used) > 1:
-        names = "; ".join(f"{name} {fingerprint}" for name, fingerprint in sorted(used))
+    """What the runs saw; of runs that each draw their own split, the first one's."""
+    ordered = sorted(runs, key=lambda r: r.recipe.train.seed)
+    used = [
+        (str(i.get("name", "")), str(i.get("fingerprint", ""))) for i in (r.info("data") for r in ordered)
+    ]
+    splits = {run.recipe.data.options.get("seed") for run in runs}
+    if len(set(used)) > 1 and (len(splits) < len(runs) or len({name for name, _ in used}) > 1):
+        names = "; ".join(f"{name} {fingerprint}" for name, fingerprint in sorted(set(used)))
         raise RunError(f"these runs saw different data: {names}", "give runs on the same data")
-    name, fingerprint = used.pop()
+    name, fingerprint = used[0]
     parts = {e.name: e.part for run in runs for e in evaluations(run) if e.part and "-" not in e.name}
     return DataUsed(name, fingerprint, parts)
 
@@ -194,11 +210,13 @@ def _confusion(done: dict[str, Evaluated], main: str) -> Confusion | None:
 
 
 def changed_fields(packaged: Recipe, used: Recipe, but: Sequence[str] = _NOT_LEARNING) -> list[str]:
-    """["train.batch_size = 64 (recipe: 128)", ...] for what was trained otherwise; seed and epochs aside."""
+    """["train.batch_size = 64 (recipe: 128)", ...] for what was trained otherwise; seeds and epochs aside."""
     before, after = flat_fields(packaged.to_dict()), flat_fields(used.to_dict())
     lines = []
     for field in sorted(before.keys() | after.keys()):
         aside = field in ("train.seed", "train.epochs") or field.split(".")[0] in but
+        # A split that is drawn anew with each seed, where the recipe draws one.
+        aside = aside or (field == "data.options.seed" and field in before)
         if not aside and before.get(field) != after.get(field):
             lines.append(f"{field} = {after.get(field)} (recipe: {before.get(field)})")
     return lines
