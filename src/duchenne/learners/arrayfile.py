@@ -14,6 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from ..errors import RunError
+from .contract import Storage
 
 SCHEMA = "1"
 
@@ -82,6 +83,27 @@ def read_arrays(path: Path, groups: Sequence[str]) -> tuple[dict[str, dict[str, 
             f"checkpoint {path} is damaged or cut short: {error}",
             "train again with --force, or restore the file",
         ) from None
+
+
+def read_last(
+    storage: Storage, groups: Sequence[str]
+) -> tuple[dict[str, dict[str, Array]], dict[str, Any]] | None:
+    """What a training goes on from: `read_arrays` of its ``last.safetensors``; None where there is none.
+
+    Raises:
+        RunError: It cannot be read, or is of another recipe or other data.
+    """
+    path = storage.folder / "last.safetensors"
+    if not path.is_file():
+        return None
+    found, facts = read_arrays(path, groups)
+    if facts.get("tag") != storage.tag:
+        raise RunError(
+            f"checkpoint {path} is of another recipe or other data "
+            f"({facts.get('tag')}, this one is {storage.tag})",
+            "train under another --name, or start over with --force",
+        )
+    return found, facts
 
 
 def learner_of(facts: Mapping[str, Any]) -> str:

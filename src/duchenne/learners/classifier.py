@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -11,9 +14,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from ..artifacts.artifact import to_probs
 from ..datasets.arrays import from_arrays
 from ..datasets.faceset import FaceSet
-from ..errors import DataError
+from ..errors import DataError, RunError
 from ..labels import Output
-from .contract import Array
+from ..transforms import Preprocess
+from .arrayfile import learner_of, read_arrays, write_arrays
+from .contract import Array, outputs_from_json, outputs_to_json
 
 
 class FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
@@ -138,3 +143,66 @@ class FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
             raise DataError(f"{X.name}: no face is annotated with '{output.name}'")
         said = self.logits(X)[output.name].argmax(axis=1)
         return float((said == truth)[truth >= 0].mean())
+
+
+class ArrayLearner(FaceClassifier):
+    """A learner that is kept as named arrays, without torch. A subclass takes `args` and `preprocess` first.
+
+    Attributes:
+        NAME: The learner's name, as checkpoints say it.
+    """
+
+    NAME: ClassVar[str]
+    args: Mapping[str, Any] | None
+    preprocess: Preprocess | None
+
+    @property
+    def _preprocess(self) -> Preprocess:
+        return self.preprocess or Preprocess()
+
+    def _arrays(self) -> dict[str, Array]:
+        """What was fitted, by name."""
+        raise NotImplementedError
+
+    def _take(self, arrays: Mapping[str, Array]) -> None:
+        """Put back what `_arrays` gave. Raises ValueError where it does not fit."""
+        raise NotImplementedError
+
+    def _facts(self) -> dict[str, Any]:
+        """What describes the learner, for its checkpoints."""
+        facts = {
+            "learner": self.NAME,
+            "args": dict(self.args or {}),
+            "preprocess": self._preprocess.to_json(),
+            "outputs": outputs_to_json(self.outputs_),
+        }
+        if self._values is not None:
+            facts["values"] = json.loads(json.dumps(self._values.tolist()))
+        return facts
+
+    def save(self, path: Path) -> None:
+        """Write what was fitted and what describes it as one safetensors file."""
+        self._check_fitted()
+        facts = self._facts() | {"best": self.best_, "epoch": self.n_iter_, "history": self.history_}
+        write_arrays(path, {"model": self._arrays()}, facts)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote, or the best checkpoint of a run. Raises RunError."""
+        groups, facts = read_arrays(path, ("model", "optimizer", "ema"))
+        if (kind := learner_of(facts)) != cls.NAME:
+            raise RunError(f"checkpoint {path} is of learner '{kind}', not of '{cls.NAME}'")
+        try:
+            learner = cls(facts["args"], Preprocess.from_json(facts["preprocess"]))
+            learner.outputs_ = outputs_from_json(facts["outputs"])
+            learner.history_, learner.best_, learner.n_iter_ = facts["history"], facts["best"], facts["epoch"]
+        except KeyError as error:
+            raise RunError(f"checkpoint {path} does not say its {error}") from None
+        learner._values = np.array(facts["values"]) if "values" in facts else None
+        try:
+            learner._take(groups["model"])
+        except ValueError as error:
+            raise RunError(
+                f"checkpoint {path} does not fit its own description: {error}", "train again with --force"
+            ) from None
+        return learner

@@ -15,6 +15,7 @@ from ..denoise import Denoiser, make_denoiser
 from ..errors import DataError, RecipeError, did_you_mean
 from ..labels import Output
 from ..recipe import Denoise, Loss, Section, Stop
+from ..scratch.solver import epoch_seed as epoch_seed  # one meaning of a seed for all learners
 
 Array = npt.NDArray[Any]
 Row = dict[str, Any]
@@ -89,11 +90,6 @@ def check_trainable(faces: FaceSet) -> None:
     for output in faces.outputs:
         if output.kind == "single" and sum(c > 0 for c in faces.class_counts(output.name).values()) < 2:
             raise DataError(f"{faces.name}: the training part has fewer than two classes of '{output.name}'")
-
-
-def epoch_seed(seed: int, epoch: int, purpose: int = 0) -> int:
-    """A seed that depends on nothing but these, so that a resumed epoch draws what an unbroken one would."""
-    return int(np.random.SeedSequence((seed, epoch, purpose)).generate_state(1, np.uint32)[0])
 
 
 def target_arrays(faces: FaceSet, output: Output) -> tuple[Array, npt.NDArray[np.float32]]:

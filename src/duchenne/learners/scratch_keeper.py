@@ -11,7 +11,7 @@ import numpy as np
 from ..denoise import Denoiser
 from ..errors import RunError
 from ..scratch import Solver
-from .arrayfile import read_arrays, write_arrays
+from .arrayfile import read_arrays, read_last, write_arrays
 from .contract import Array, Listener, Row, Storage
 
 
@@ -94,15 +94,10 @@ class ScratchKeeper:
 
     def _resume(self, storage: Storage) -> None:
         path = storage.folder / "last.safetensors"
-        if not path.is_file():
+        last = read_last(storage, ("model", "optimizer"))
+        if last is None:
             return
-        groups, facts = read_arrays(path, ("model", "optimizer"))
-        if facts.get("tag") != storage.tag:
-            raise RunError(
-                f"checkpoint {path} is of another recipe or other data "
-                f"({facts.get('tag')}, this one is {storage.tag})",
-                "train under another --name, or start over with --force",
-            )
+        groups, facts = last
         best, _ = read_arrays(storage.folder / "best.safetensors", ("model", "optimizer"))
         arrays = {f"{g}/{k}": v for g, group in groups.items() for k, v in group.items()}
         try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..datasets.faceset import FaceSet
-from ..errors import RecipeError, RunError, TrainingError, did_you_mean
+from ..errors import RecipeError, TrainingError, did_you_mean
 from ..recipe import Balance, Denoise, Loss, Optimizer, Schedule, Stop, Train
 from ..scratch import SGD, Adam, Head, Net, Solver
 from ..transforms import Preprocess
-from .arrayfile import learner_of, read_arrays, write_arrays
-from .classifier import FaceClassifier
+from .classifier import ArrayLearner
 from .contract import (
     Array,
     Listener,
@@ -27,8 +25,6 @@ from .contract import (
     check_trainable,
     denoiser_of,
     monitor_of,
-    outputs_from_json,
-    outputs_to_json,
     refuse_unused,
     sample_weights,
     target_arrays,
@@ -76,7 +72,7 @@ class FaceExamples:
         out[...] = self._preprocess(self._pixels[rows]).reshape(len(rows), -1)
 
 
-class ScratchLearner(FaceClassifier):
+class ScratchLearner(ArrayLearner):
     """A fully connected net of `duchenne.scratch`, on CPU.
 
     Args:
@@ -94,6 +90,8 @@ class ScratchLearner(FaceClassifier):
             for one that took no part.
         denoised_: What was left out and when (`duchenne.denoise.Denoiser.records`).
     """
+
+    NAME = "scratch"
 
     def __init__(
         self,
@@ -180,10 +178,6 @@ class ScratchLearner(FaceClassifier):
         net, _ = twin._solver(len(faces) if rows is None else len(rows))
         if begun:
             twin._begin(net)
-
-    @property
-    def _preprocess(self) -> Preprocess:
-        return self.preprocess or Preprocess()
 
     @property
     def _train(self) -> Train:
@@ -287,40 +281,13 @@ class ScratchLearner(FaceClassifier):
 
     # -- keeping --------------------------------------------------------------------------------
 
-    def _facts(self) -> dict[str, Any]:
-        facts = {
-            "learner": "scratch",
-            "args": dict(self.args or {}),
-            "preprocess": self._preprocess.to_json(),
-            "outputs": outputs_to_json(self.outputs_),
-        }
-        if self._values is not None:
-            facts["values"] = json.loads(json.dumps(self._values.tolist()))
-        return facts
+    def _arrays(self) -> dict[str, Array]:
+        return dict(self.net_.parameters())
 
-    def save(self, path: Path) -> None:
-        """Write weights and what describes the net as one safetensors file."""
-        self._check_fitted()
-        facts = self._facts() | {"best": self.best_, "epoch": self.n_iter_, "history": self.history_}
-        write_arrays(path, {"model": self.net_.parameters()}, facts)
-
-    @classmethod
-    def load(cls, path: Path) -> ScratchLearner:
-        """Read what `save` wrote, or the best checkpoint of a run. Raises RunError."""
-        groups, facts = read_arrays(path, ("model", "optimizer", "ema"))
-        if (kind := learner_of(facts)) != "scratch":
-            raise RunError(f"checkpoint {path} is of learner '{kind}', not of 'scratch'")
-        try:
-            learner = cls(facts["args"], Preprocess.from_json(facts["preprocess"]))
-            learner.outputs_ = outputs_from_json(facts["outputs"])
-            learner.history_, learner.best_, learner.n_iter_ = facts["history"], facts["best"], facts["epoch"]
-        except KeyError as error:
-            raise RunError(f"checkpoint {path} does not say its {error}") from None
-        learner._values = np.array(facts["values"]) if "values" in facts else None
-        net = learner._make_net()
-        _load(net, groups["model"], path)
-        learner.net_ = net
-        return learner
+    def _take(self, arrays: Mapping[str, Array]) -> None:
+        net = self._make_net()
+        net.load(arrays)
+        self.net_ = net
 
     def to_onnx(self) -> bytes:
         """The fitted net as ONNX: preprocessed images in, logits per output out."""
@@ -329,10 +296,3 @@ class ScratchLearner(FaceClassifier):
         self._check_fitted()
         preprocess = self._preprocess
         return export_scratch(self.net_, self.outputs_, preprocess.input_channels, preprocess.input_size)
-
-
-def _load(net: Net, arrays: Mapping[str, Array], path: Path) -> None:
-    try:
-        net.load(arrays)
-    except ValueError as error:
-        raise RunError(f"checkpoint {path} is of another net: {error}") from None

@@ -15,7 +15,7 @@ from ..errors import DataError, RunError
 from ..labels import Output
 from ..scratch.scores import multi_figures, single_figures
 from ..transforms import Preprocess
-from .arrayfile import read_arrays, write_arrays
+from .arrayfile import read_last, write_arrays
 from .contract import Array, Listener, Row, Storage, epoch_seed, sample_weights, target_arrays
 from .tree import Tree, from_sklearn, pack_trees, stump, unpack_trees
 from .tree_settings import TreeSettings
@@ -232,15 +232,10 @@ class Growth:
     def _resume(self, storage: Storage) -> None:
         """Put back the state of ``last.safetensors``, where there is one."""
         path = storage.folder / "last.safetensors"
-        if not path.is_file():
+        last = read_last(storage, ("model",))
+        if last is None:
             return
-        groups, facts = read_arrays(path, ("model",))
-        if facts.get("tag") != storage.tag:
-            raise RunError(
-                f"checkpoint {path} is of another recipe or other data "
-                f"({facts.get('tag')}, this one is {storage.tag})",
-                "train under another --name, or start over with --force",
-            )
+        groups, facts = last
         try:
             self.done, self.history, self.best = facts["epoch"], facts["history"], facts["best"]
             self.kept = {(name, k) for name, k in facts["kept"]}

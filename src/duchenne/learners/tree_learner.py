@@ -12,7 +12,6 @@ wright2019, section 7.2 (a new emotion needs one new tree).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,16 +24,13 @@ from ..errors import RecipeError, RunError
 from ..labels import Output
 from ..recipe import Balance, Stop, Train
 from ..transforms import Preprocess
-from .arrayfile import learner_of, read_arrays, write_arrays
-from .classifier import FaceClassifier
+from .classifier import ArrayLearner
 from .contract import (
     Array,
     Listener,
     Storage,
     check_trainable,
     monitor_of,
-    outputs_from_json,
-    outputs_to_json,
     refuse_unused,
 )
 from .start import Which, begins, label_places, read_trained
@@ -49,7 +45,7 @@ EVAL_BATCH = 1024
 HONOURED = {"train": ("epochs", "seed"), "stop": ("monitor",)}
 
 
-class TreeLearner(FaceClassifier):
+class TreeLearner(ArrayLearner):
     """A decision tree a label, built by scikit-learn one after the other.
 
     An "epoch" is a tree. Until a label's tree stands, the share of that label among the training faces
@@ -65,6 +61,8 @@ class TreeLearner(FaceClassifier):
         start_train: "head": trees of labels that `start` has are taken over as they are, and only the others
             are built; "all": all are built anew.
     """
+
+    NAME = "trees"
 
     def __init__(
         self,
@@ -136,10 +134,6 @@ class TreeLearner(FaceClassifier):
         twin._taken_over(None)
 
     @property
-    def _preprocess(self) -> Preprocess:
-        return self.preprocess or Preprocess()
-
-    @property
     def _train(self) -> Train:
         return self.train or Train()
 
@@ -208,38 +202,11 @@ class TreeLearner(FaceClassifier):
 
     # -- keeping --------------------------------------------------------------------------------
 
-    def _facts(self) -> dict[str, Any]:
-        facts = {
-            "learner": "trees",
-            "args": dict(self.args or {}),
-            "preprocess": self._preprocess.to_json(),
-            "outputs": outputs_to_json(self.outputs_),
-        }
-        if self._values is not None:
-            facts["values"] = json.loads(json.dumps(self._values.tolist()))
-        return facts
+    def _arrays(self) -> dict[str, Array]:
+        return pack_trees(self.trees_, self.outputs_)
 
-    def save(self, path: Path) -> None:
-        """Write the trees and what describes them as one safetensors file."""
-        self._check_fitted()
-        facts = self._facts() | {"best": self.best_, "epoch": self.n_iter_, "history": self.history_}
-        write_arrays(path, {"model": pack_trees(self.trees_, self.outputs_)}, facts)
-
-    @classmethod
-    def load(cls, path: Path) -> TreeLearner:
-        """Read what `save` wrote, or a checkpoint of a run. Raises RunError."""
-        groups, facts = read_arrays(path, ("model", "optimizer", "ema"))
-        if (kind := learner_of(facts)) != "trees":
-            raise RunError(f"checkpoint {path} is of learner '{kind}', not of 'trees'")
-        try:
-            learner = cls(facts["args"], Preprocess.from_json(facts["preprocess"]))
-            learner.outputs_ = outputs_from_json(facts["outputs"])
-            learner.history_, learner.best_, learner.n_iter_ = facts["history"], facts["best"], facts["epoch"]
-        except KeyError as error:
-            raise RunError(f"checkpoint {path} does not say its {error}") from None
-        learner._values = np.array(facts["values"]) if "values" in facts else None
-        learner.trees_ = _unpacked(groups["model"], learner.outputs_, learner._num_features, path)
-        return learner
+    def _take(self, arrays: Mapping[str, Array]) -> None:
+        self.trees_ = unpack_trees(arrays, self.outputs_, self._num_features)
 
     def to_onnx(self) -> bytes:
         """The trees as ONNX: preprocessed images in, log-odds per output out."""
