@@ -108,22 +108,22 @@ def test_bad_input(
 def test_interrupted_it_says_how_to_go_on(call: Callable[..., Any], recipe: Path, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "duchenne", "tune", str(recipe), "--runs", str(tmp_path), "--jobs", "2",
-         "--set", "train.epochs=500"],
+         "--set", "train.epochs=1000000"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     folder, begun = tmp_path / "tiny-search", time.monotonic()
     while not (folder / "trials.jsonl").is_file():
         assert process.poll() is None, process.communicate()
-        assert time.monotonic() - begun < 60
+        assert time.monotonic() - begun < 200
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does: the whole group hears it
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=200)
     assert process.returncode == 130
     assert "stopped; the same command goes on" in err
     assert "Traceback" not in err
     assert out == ""
     stopped = call(
-        "tune", recipe, "--runs", tmp_path, "--set", "train.epochs=500", "--time-limit", 0, "--json"
+        "tune", recipe, "--runs", tmp_path, "--set", "train.epochs=1000000", "--time-limit", 0, "--json"
     )
     assert stopped.json()["status"] == "stopped"
     assert not [t for t in stopped.json()["trials"] if t["state"] == "running"]

@@ -14,6 +14,7 @@ from duchenne.datasets.faceset import FaceSet
 from duchenne.errors import DataError, RecipeError, RunError, TrainingError
 from duchenne.experiment.search import Search, Trial, search, work
 from duchenne.experiment.search.space import overridden
+from duchenne.experiment.search.storage import hidden
 from duchenne.recipe import Recipe, load_recipe, parse_recipe
 
 SPACE: dict[str, Any] = {
@@ -255,6 +256,45 @@ def test_broken_off_it_goes_on_and_finished_trials_stay(
     assert [t.value for t in sorted(ended(found), key=lambda t: t.slot)] == [t.value for t in finished.trials]
 
 
+def test_a_storage_that_fails_within_a_trial_ends_the_search_not_the_trials(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from optuna.exceptions import StorageInternalError
+    from optuna.trial import Trial as OptunaTrial
+
+    report = OptunaTrial.report
+
+    def failing_once(self: OptunaTrial, value: float, step: int) -> None:
+        if self.number == 1:
+            monkeypatch.setattr(OptunaTrial, "report", report)
+            raise StorageInternalError("server gone")
+        report(self, value, step)
+
+    monkeypatch.setattr(OptunaTrial, "report", failing_once)
+    with pytest.raises(RunError, match="no longer answers: server gone"):
+        search(recipe(), runs=tmp_path, trials=2, time_limit=60)
+    broken = Search.open(tmp_path / "tiny-search")
+    assert broken.state.status == "failed"
+    found = search(recipe(), runs=tmp_path, trials=2)
+    assert found.trials[0] == broken.trials[0]
+    assert [(t.slot, t.lost) for t in found.trials] == [
+        ("random-0", False), ("random-1", True), ("random-1", False)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:secret@host/db", "postgresql://me@host/db"),
+        ("postgresql://host/db?user=me&password=secret&a=1", "postgresql://host/db?user=me&password=...&a=1"),
+        ("redis://:secret@host:1/0", "redis://@host:1/0"),
+        ("sqlite:///search.db", "sqlite:///search.db"),
+    ],
+)
+def test_passwords_are_not_written_down(url: str, shown: str) -> None:
+    assert hidden(url) == shown
+
+
 def test_the_time_limit_stops_it_and_the_same_call_goes_on(tmp_path: Path) -> None:
     stopped = search(recipe(), runs=tmp_path, time_limit=0)
     assert (stopped.state.status, ended(stopped)) == ("stopped", [])
@@ -294,6 +334,10 @@ def test_journal_files_serve_too(tmp_path: Path) -> None:
     ("url", "words"),
     [
         ("here.db", "is not an address"),
+        ("", "is empty"),
+        ("sqlite://here.db", "is not an address"),
+        ("journal:///{folder}/text", "no journal"),
+        ("sqlite:///{folder}/text", "file is not a database"),
         ("sqlite://", "is gone with this process"),
         ("nosuchdb://me:secret@host/db", "there is no database of the kind 'nosuchdb'"),
         ("mysql://me:secret@127.0.0.1:1/db", "the driver of this database is not installed"),
@@ -304,9 +348,11 @@ def test_journal_files_serve_too(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_storages_that_cannot_be_opened(url: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no database\n" * 90, encoding="utf-8")
     with pytest.raises(RunError, match=words) as caught:
         search(recipe(), runs=tmp_path / "runs", storage=url.format(folder=tmp_path))
     assert "secret" not in str(caught.value)
+    assert (tmp_path / "text").read_text(encoding="utf-8") == "no database\n" * 90
     assert not (tmp_path / "runs" / "tiny-search" / "trials.jsonl").exists()
 
 

@@ -6,14 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from duchenne.errors import RunError, TrainingError
-from duchenne.experiment.search import Search, Trial, search, shared
+from duchenne.experiment.search import Search, Trial, search, shared, work
+from duchenne.experiment.search.space import overridden
 from duchenne.experiment.search.storage import open_storage, optuna
 from duchenne.recipe import load_recipe
 
@@ -32,36 +35,54 @@ args = { hidden = [4] }
 [optimizer]
 name = "sgd"
 [train]
-epochs = EPOCHS
+epochs = 1
 batch_size = 50
 [tune]
-trials = 6
+METHOD
+"""
+DRAWN = """
+trials = 4
 [tune.space]
 "optimizer.lr" = { low = 1e-3, high = 1.0, log = true }
+"""
+# The first trial ends at once, the others never: a test has all the time to break them off.
+ENDLESS = """
+method = "grid"
+[tune.space]
+"train.epochs" = [1, 1000000, 1000001]
+"""
+
+SEARCHING = """
+import sys
+from pathlib import Path
+from duchenne.experiment.search import search
+from duchenne.recipe import load_recipe
+recipe, runs, storage, jobs = sys.argv[1:]
+search(load_recipe(recipe), runs=Path(runs), storage=storage, jobs=int(jobs))
 """
 
 
 @pytest.fixture
-def written(tmp_path: Path) -> Callable[[int], Path]:
-    """Writes the recipe with so many epochs."""
+def written(tmp_path: Path) -> Callable[[str], Path]:
+    """Writes the recipe with such a [tune]."""
 
-    def write(epochs: int) -> Path:
+    def write(tune: str) -> Path:
         path = tmp_path / "tiny.toml"
-        path.write_text(RECIPE.replace("EPOCHS", str(epochs)), encoding="utf-8")
+        path.write_text(RECIPE.replace("METHOD", tune), encoding="utf-8")
         return path
 
     return write
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
-    """`duchenne tune ARGUMENTS` in a process of its own."""
+def start(recipe: Path, runs: Path, url: str, jobs: int = 1) -> subprocess.Popen[str]:
+    """A search in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "duchenne", "tune", *map(str, arguments)],
+        [sys.executable, "-c", SEARCHING, str(recipe), str(runs), url, str(jobs)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
 
 
-def wait_until(true: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 100) -> None:
+def wait_until(true: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 200) -> None:
     begun = time.monotonic()
     while not true():
         assert process.poll() is None, process.communicate()
@@ -69,27 +90,40 @@ def wait_until(true: Callable[[], bool], process: subprocess.Popen[str], seconds
         time.sleep(0.05)
 
 
-def states(path: Path) -> list[str]:
-    return [t.state for t in Search(path).trials if not t.lost]
+def worker_of(url: str, number: int) -> int:
+    """The process that trains a running trial; 0 where it is not known."""
+    study = optuna().load_study(study_name="tiny-search", storage=open_storage(url))
+    worker = study.get_trials(deepcopy=False)[number].user_attrs.get("worker", "")
+    return int(worker.split(":")[1]) if worker else 0
 
 
-def test_killed_it_goes_on_where_it_was(written: Callable[[int], Path], tmp_path: Path) -> None:
-    recipe, folder = written(60), tmp_path / "runs" / "tiny-search"
-    process = start(recipe, "--runs", tmp_path / "runs", "--jobs", 2)
+def test_killed_it_goes_on_where_it_was(
+    written: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe, folder, url = written(ENDLESS), tmp_path / "tiny-search", f"sqlite:///{tmp_path / 'shared.db'}"
+    process = start(recipe, tmp_path, url, jobs=2)
     try:
-        wait_until(lambda: "complete" in states(folder), process)
+        # The summary is written when a trial ended.
+        wait_until(lambda: Search.is_one(folder) and Search(folder).best is not None, process)
+        wait_until(lambda: worker_of(url, 1) > 0, process)
+        workers = {worker_of(url, n) for n in (0, 1, 2)}
     finally:
         process.kill()
         process.communicate()
-    before = {t.number: t for t in Search(folder).trials if t.settled}
+    (before,) = [t for t in Search(folder).trials if t.settled]
     assert Search(folder).state.status == "running"
-    found = search(load_recipe(recipe), runs=tmp_path / "runs")
+    for pid in workers - {0}:  # they follow their parent
+        begun = time.monotonic()
+        while shared._state(pid) not in ("", "Z"):
+            assert time.monotonic() - begun < 100
+            time.sleep(0.05)
+    monkeypatch.setattr(work, "overridden", lambda recipe, params, epochs: overridden(recipe, params, 1))
+    found = search(load_recipe(recipe), runs=tmp_path)
     assert found.state.status == "finished"
     trials = found.trials
-    for number, trial in before.items():
-        assert trials[number] == trial
-    # Each of the plan's six places was trained to its end once, that of the dead trial by a second try.
-    assert sorted(t.slot for t in trials if t.state == "complete") == [f"random-{i}" for i in range(6)]
+    assert trials[before.number] == before
+    # Each of the plan's places was trained to its end once, that of a dead trial by a second try.
+    assert sorted(t.slot for t in trials if t.state == "complete") == ["grid-0", "grid-1", "grid-2"]
     lost = [t for t in trials if t.lost]
     assert lost
     for t in lost:
@@ -97,25 +131,25 @@ def test_killed_it_goes_on_where_it_was(written: Callable[[int], Path], tmp_path
         assert again.params == t.params
 
 
-def test_two_processes_share_one_storage(written: Callable[[int], Path], tmp_path: Path) -> None:
-    recipe = written(2)
+def test_two_processes_share_one_storage(written: Callable[[str], Path], tmp_path: Path) -> None:
+    recipe = written(DRAWN)
     url = f"sqlite:///{tmp_path / 'shared.db'}"
-    both = [start(recipe, "--runs", tmp_path / name, "--storage", url) for name in ("here", "there")]
+    both = [start(recipe, tmp_path / name, url) for name in ("here", "there")]
     for process in both:
-        _, said = process.communicate(timeout=120)
+        _, said = process.communicate(timeout=200)
         assert process.returncode == 0, said
     here, there = (Search.open(tmp_path / name / "tiny-search") for name in ("here", "there"))
     assert here.trials == there.trials
     complete = [t.slot for t in here.trials if t.state == "complete"]
-    assert sorted(complete) == [f"random-{i}" for i in range(6)]
+    assert sorted(complete) == [f"random-{i}" for i in range(4)]
     assert here.best == there.best
 
 
 class Killing:
-    """Kills the process of the first trial that it sees running."""
+    """Kills the process of a running trial; interrupts when the trial's values are tried again."""
 
     def __init__(self, url: str) -> None:
-        self.url, self.killed = url, 0
+        self.url, self.killed, self.slot = url, -1, ""
 
     def on_start(self, search: Search, planned: int, settled: int) -> None:
         pass
@@ -124,26 +158,29 @@ class Killing:
         pass
 
     def on_trial(self, trial: Trial, best: Trial | None, settled: int, planned: int) -> None:
-        from optuna import load_study
-
-        if self.killed or trial.state != "running":
+        if trial.state != "running" or trial.params["train.epochs"] == 1:
             return
-        study = load_study(study_name="tiny-search", storage=open_storage(self.url))
-        worker = study.trials[trial.number].user_attrs.get("worker", "")
-        pid = int(worker.split(":")[1]) if worker else 0
-        if pid and pid != os.getpid():
-            self.killed = pid
+        if self.killed < 0 and (pid := worker_of(self.url, trial.number)):
+            self.killed, self.slot = trial.number, trial.slot
             os.kill(pid, signal.SIGKILL)
+        elif trial.slot == self.slot and trial.number != self.killed:
+            raise KeyboardInterrupt
 
 
-def test_a_process_of_the_crew_that_dies_is_replaced(written: Callable[[int], Path], tmp_path: Path) -> None:
+def test_a_process_of_the_crew_that_dies_is_replaced(written: Callable[[str], Path], tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'shared.db'}"
     killing = Killing(url)
-    recipe = load_recipe(written(40), ["tune.trials=3"])
-    found = search(recipe, runs=tmp_path, storage=url, jobs=2, listener=killing)
-    assert killing.killed
-    assert sorted(t.slot for t in found.trials if t.settled) == ["random-0", "random-1", "random-2"]
-    assert [t.state for t in found.trials if t.settled] == ["complete"] * 3
+    with pytest.raises(KeyboardInterrupt):
+        search(
+            load_recipe(written(ENDLESS)), runs=tmp_path, storage=url, jobs=2, listener=killing,
+            time_limit=200,
+        )  # fmt: skip
+    trials = Search(tmp_path / "tiny-search").trials
+    dead = trials[killing.killed]
+    assert dead.lost
+    again = [t for t in trials if t.slot == dead.slot and t.number != dead.number]
+    assert [t.params for t in again][:1] == [dead.params]
+    assert [t.state for t in trials if t.slot == "grid-0"] == ["complete"]
 
 
 def test_a_live_process_is_alive_and_a_dead_one_is_not() -> None:
@@ -159,11 +196,11 @@ def test_a_live_process_is_alive_and_a_dead_one_is_not() -> None:
 
 
 def test_of_another_host_silence_is_death(
-    written: Callable[[int], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    written: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A trial that another host took and never spoke of again is tried again after the time of grace."""
     url = f"sqlite:///{tmp_path / 'shared.db'}"
-    recipe = load_recipe(written(1), ["tune.trials=2"])
+    recipe = load_recipe(written(DRAWN), ["tune.trials=2"])
     search(recipe, runs=tmp_path, storage=url, time_limit=0)
     from optuna import load_study
 
@@ -178,9 +215,9 @@ def test_of_another_host_silence_is_death(
     assert found.trials[2].params == found.trials[0].params
 
 
-def test_a_setting_that_kills_its_process_is_given_up(written: Callable[[int], Path], tmp_path: Path) -> None:
+def test_a_setting_that_kills_its_process_is_given_up(written: Callable[[str], Path], tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'shared.db'}"
-    recipe = load_recipe(written(1), ["tune.trials=1"])
+    recipe = load_recipe(written(DRAWN), ["tune.trials=1"])
     search(recipe, runs=tmp_path, storage=url, time_limit=0)
     from optuna import load_study
 
@@ -192,9 +229,9 @@ def test_a_setting_that_kills_its_process_is_given_up(written: Callable[[int], P
         search(recipe, runs=tmp_path, storage=url)
 
 
-def test_two_fillings_of_one_slot_are_trained_once(written: Callable[[int], Path], tmp_path: Path) -> None:
+def test_two_fillings_of_one_slot_are_trained_once(written: Callable[[str], Path], tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'shared.db'}"
-    recipe = load_recipe(written(1), ["tune.trials=2"])
+    recipe = load_recipe(written(DRAWN), ["tune.trials=2"])
     search(recipe, runs=tmp_path, storage=url, time_limit=0)
     from optuna import load_study
 
@@ -206,8 +243,8 @@ def test_two_fillings_of_one_slot_are_trained_once(written: Callable[[int], Path
     assert all(t.state == "complete" for t in found.trials)
 
 
-def test_force_does_not_delete_a_search_that_goes_on(written: Callable[[int], Path], tmp_path: Path) -> None:
-    recipe = load_recipe(written(1), ["tune.trials=1"])
+def test_force_does_not_delete_a_search_that_goes_on(written: Callable[[str], Path], tmp_path: Path) -> None:
+    recipe = load_recipe(written(DRAWN), ["tune.trials=1"])
     found = search(recipe, runs=tmp_path, time_limit=0)
     from optuna import load_study
 
@@ -220,25 +257,26 @@ def test_force_does_not_delete_a_search_that_goes_on(written: Callable[[int], Pa
     assert (found.path / "search.db").is_file()
 
 
-TAKING = """
-import sys
-from duchenne.experiment.search.storage import open_storage, optuna
-from optuna.trial import TrialState
-study = optuna().load_study(study_name="x", storage=open_storage(sys.argv[1]))
-while study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-    trial = study.ask()
-    if "planned" in trial.user_attrs:
-        print(trial.number)
-"""
-
-
 def test_no_trial_of_an_sqlite_file_is_taken_twice(tmp_path: Path) -> None:
-    """Optuna's own transactions let several processes take one trial there."""
+    """Optuna's own transactions let several connections take one trial there."""
+    from optuna.trial import TrialState
+
     url = f"sqlite:///{tmp_path / 'shared.db'}"
     study = optuna().create_study(study_name="x", storage=open_storage(url))
-    for _ in range(40):
+    for _ in range(30):
         study.enqueue_trial({}, user_attrs={"planned": True})
-    command = [sys.executable, "-c", TAKING, url]
-    takers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    taken = [int(n) for p in takers for n in p.communicate(timeout=100)[0].split()]
-    assert sorted(taken) == list(range(40))
+    at_once = threading.Barrier(4)
+
+    def take() -> list[int]:
+        mine = optuna().load_study(study_name="x", storage=open_storage(url))
+        at_once.wait(100)
+        taken = []
+        while mine.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+            trial = mine.ask()
+            if "planned" in trial.user_attrs:
+                taken.append(trial.number)
+        return taken
+
+    with ThreadPoolExecutor(4) as pool:
+        taken = [n for done in [pool.submit(take) for _ in range(4)] for n in done.result()]
+    assert sorted(taken) == list(range(30))

@@ -38,7 +38,14 @@ def recipe_with(space: Mapping[str, Any] | None, **tune: Any) -> Recipe:
         ({"optimizer.lr": 0.1}, "tune.space.optimizer.lr = 0.1: neither a list of values nor a range"),
         ({"optimizer.lr": "0.1"}, "neither a list of values nor a range"),
         ({"optimizer.lr": []}, "tune.space.optimizer.lr: the list of values is empty"),
+        ({"optimizer.lr": [0.1, 0.1]}, "tune.space.optimizer.lr: 0.1 stands twice in the list"),
+        ({"learner.args.hidden": [[4], [4]]}, "[4] stands twice in the list"),
+        (
+            {"train.batch_size": {"low": 8, "high": 64, "step": 1.5, "integer": True}},
+            "whole numbers as low, high and step",
+        ),
         ({}, "tune.space is empty"),
+        ({"lr": [0.1]}, "tune.space.lr: in which section?\n  did you mean 'optimizer.lr'"),
         ({"optimizer.lrr": [1.0]}, "unknown key 'optimizer.lrr'\n  did you mean 'lr'"),
         ({"optimiser.lr": [1.0]}, "did you mean 'optimizer'"),
         ({"optimizer.lr": [0.1, -1.0]}, "tune.space.optimizer.lr: optimizer.lr = -1.0"),
@@ -64,6 +71,7 @@ def test_refused_in_plain_words(space: dict[str, Any], words: str) -> None:
     ("tune", "words"),
     [
         ({"trials": 0}, "tune.trials = 0"),
+        ({"trials": 10_001}, "tune.trials = 10001"),
         ({"method": "gird"}, "tune.method = 'gird'"),
         ({"method": "grid"}, "tune.space.optimizer.lr: method 'grid' needs a list of values or a step"),
         ({"pruner": "median"}, "tune.pruner = 'median'"),
@@ -73,6 +81,14 @@ def test_refused_settings_of_the_search(tune: dict[str, Any], words: str) -> Non
     with pytest.raises(RecipeError) as caught:
         recipe_with({"optimizer.lr": {"low": 0.1, "high": 1}}, **tune)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("method", "words"), [("grid", "a grid of 999,001 combinations"), ("one_at_a_time", "999,001 values")]
+)
+def test_plans_that_never_end_are_refused(method: str, words: str) -> None:
+    with pytest.raises(RecipeError, match=words):
+        recipe_with({"optimizer.lr": {"low": 0.001, "high": 1, "step": 1e-6}}, method=method)
 
 
 def test_without_a_space_the_error_shows_how_to_add_one() -> None:

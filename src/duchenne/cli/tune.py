@@ -174,7 +174,7 @@ def trial_line(trial: Trial) -> str:
     """One trial in one line: number, state, value, epochs, seconds, parameters."""
     value = "" if trial.value is None else f" {trial.value:.4f}"
     parts = [
-        f"trial {trial.number} {trial.state}{value}",
+        f"trial {trial.number} {'lost' if trial.lost else trial.state}{value}",
         f"epochs {trial.epochs}/{trial.epochs_planned}",
         f"{trial.seconds:.1f} s",
         ", ".join(f"{k} = {shown(v)}" for k, v in trial.params.items()),

@@ -13,14 +13,13 @@ from .sections import (
     Loss,
     Optimizer,
     PreprocessSection,
-    Range,
     Schedule,
     Section,
     Start,
     Stop,
     Train,
-    Tune,
 )
+from .tune import Range, Tune
 
 __all__ = [
     "SCHEMA",

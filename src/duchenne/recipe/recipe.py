@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from ..errors import RecipeError, did_you_mean
 from . import sections as s
+from .tune import Range, Tune
 
 SCHEMA = 1
 
@@ -62,7 +63,7 @@ class Recipe(s.Section):
     train: s.Train = s.Train()
     denoise: s.Denoise = s.Denoise()
     evaluate: s.Evaluate = s.Evaluate()
-    tune: s.Tune | None = None
+    tune: Tune | None = None
     expect: s.Expect = s.Expect()
 
     def to_dict(self) -> dict[str, Any]:
@@ -148,7 +149,7 @@ def _apply(table: dict[str, Any], override: str) -> None:
 def _known_fields(location: Sequence[str | int]) -> list[str]:
     """Field names of the section that holds the last element of a location."""
     if location[:2] == ("tune", "space"):
-        return list(s.Range.model_fields)
+        return list(Range.model_fields)
     model: Any = Recipe
     for step in location[:-1]:
         fields = model.model_fields if isinstance(model, type) and issubclass(model, s.Section) else {}

@@ -7,10 +7,9 @@ They are the lowest room, so that any room may take one as an explicit argument
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 # A probability, a share below 1, a non-negative and a positive finite number.
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -286,96 +285,6 @@ class Evaluate(Section):
             # No hyphen: "<dataset>-<split>" are the names of evaluations on other data sets.
             if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name) or name in ("train", "val", "test"):
                 raise ValueError(f"also.{name}: a name is letters, digits and _, and not that of a split")
-        return self
-
-
-class Range(Section):
-    """A range that a search draws from; both ends belong to it.
-
-    Attributes:
-        log: Draw the logarithm evenly (learning rates, penalties); low must then be above 0.
-        step: Distance between values; with `integer` 1 by default.
-        integer: Whole numbers only.
-    """
-
-    low: Annotated[float, Field(allow_inf_nan=False)]
-    high: Annotated[float, Field(allow_inf_nan=False)]
-    log: bool = False
-    step: Positive | None = None
-    integer: bool = False
-
-    @model_validator(mode="after")
-    def _is_a_range(self) -> Range:
-        if self.low > self.high:
-            raise ValueError(f"low = {self.low:g} is above high = {self.high:g}")
-        if self.log and self.low <= 0:
-            raise ValueError(f"a log range cannot begin at {self.low:g}: low must be above 0")
-        if self.log and self.step is not None:
-            raise ValueError("a log range has no step")
-        if self.integer and not (self.low.is_integer() and self.high.is_integer()):
-            raise ValueError("integer = true needs whole numbers as low and high")
-        return self
-
-
-def _list_or_range(value: Any) -> str:
-    return "range" if isinstance(value, Mapping | Range) else "list"
-
-
-# Chosen by its shape, so that what is wrong with one is not told as what is wrong with the other.
-Values = Annotated[
-    Annotated[tuple[Any, ...], Tag("list")] | Annotated[Range, Tag("range")], Discriminator(_list_or_range)
-]
-
-
-class Tune(Section):
-    """A search over the recipe's own fields; it sees validation only (`Stop.monitor` says which figure).
-
-    Attributes:
-        method: "grid": every combination (ranges need a step); "random"; "tpe" (tree-structured Parzen
-            estimator); "coarse_to_fine": `trials` random ones of `coarse_epochs`, then `fine_trials` of
-            `fine_epochs` within the ranges that the best `keep` span (wright2019, section 5.1);
-            "one_at_a_time": one field after the other in the order of `space`, the others at the best so far
-            (kontogouris2018, section 5).
-        trials: How many trials (the coarse ones); "grid" and "one_at_a_time" ignore it.
-        pruner: "none", "halving" (successive halving) or "hyperband": bad trials end early.
-        seed: Of the draws.
-        space: Dotted recipe field -> list of values, or `Range`.
-    """
-
-    method: Literal["grid", "random", "tpe", "coarse_to_fine", "one_at_a_time"] = "random"
-    trials: Count = 20
-    pruner: Literal["none", "halving", "hyperband"] = "none"
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    coarse_epochs: Count = 2
-    fine_trials: Count = 10
-    fine_epochs: Count = 10
-    keep: Annotated[int, Field(ge=2)] = 5
-    space: dict[str, Values]
-
-    @field_validator("space", mode="before")
-    @classmethod
-    def _dotted(cls, space: Any) -> Any:
-        """TOML reads ``optimizer.lr = ...`` without quotes as a table in a table; both spellings are one."""
-        if not isinstance(space, Mapping):
-            return space
-        flat: dict[str, Any] = {}
-        for name, values in space.items():
-            if isinstance(values, Mapping) and values and not set(values) & set(Range.model_fields):
-                flat |= {f"{name}.{k}": v for k, v in cls._dotted(values).items()}
-            else:
-                flat[name] = values
-        return flat
-
-    @model_validator(mode="after")
-    def _is_searchable(self) -> Tune:
-        if not self.space:
-            raise ValueError("space is empty: name at least one recipe field")
-        for field, values in self.space.items():
-            if isinstance(values, tuple) and not values:
-                raise ValueError(f"space.{field}: the list of values is empty")
-            endless = isinstance(values, Range) and values.step is None and not values.integer
-            if endless and self.method in ("grid", "one_at_a_time"):
-                raise ValueError(f"space.{field}: method '{self.method}' needs a list of values or a step")
         return self
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -32,11 +33,13 @@ class Scale:
         name: The field.
         names: Of values that are no numbers: their texts, in order; else empty.
         log: Whether the axis is logarithmic.
+        listed: Of listed numbers: those that occur, in order; else empty.
     """
 
     name: str
     names: tuple[str, ...] = ()
     log: bool = False
+    listed: tuple[float, ...] = ()
 
     def place(self, value: Any) -> float:
         """The value's number on the axis."""
@@ -49,9 +52,10 @@ def scale_of(name: str, values: Sequence[Any], log: bool | None) -> Scale:
     if not numbers or not values:
         return Scale(name, tuple(dict.fromkeys(text_of(v) for v in sorted(values, key=_by_size))))
     positive = min(values) > 0
+    listed = tuple(sorted({float(v) for v in values})) if log is None else ()
     if log is None:
         log = positive and max(values) / min(values) >= _LOG_RATIO
-    return Scale(name, log=positive and log)
+    return Scale(name, log=positive and log, listed=listed)
 
 
 def _by_size(value: Any) -> tuple[float, str]:
@@ -162,16 +166,20 @@ def against_parameters(
     grid = figure.subplots(rows, columns, squeeze=False, sharey=True).ravel()
     for axes, scale in zip(grid, scales, strict=False):
         placed = [(t, scale.place(t.params[scale.name])) for t in trials if scale.name in t.params]
-        _points(axes, _spread(placed) if scale.names else placed, 20)
+        _points(axes, _spread(placed, scale), 20)
         if best is not None and scale.name in best.params:
+            [(_, x)] = _spread([(best, scale.place(best.params[scale.name]))], scale)
             axes.scatter(
-                scale.place(best.params[scale.name]), best.value, s=120, facecolors="none",
+                x, best.value, s=120, facecolors="none",
                 edgecolors=GREEN, linewidths=2.0, zorder=4, label=f"best (trial {best.number})",
             )  # fmt: skip
         if scale.log:
             axes.set_xscale("log")
         if scale.names:
             _named_ticks(axes, scale.names)
+        elif scale.listed and not scale.log:
+            ends = _ends(scale, scale.listed)
+            axes.set_xticks([v for v, _ in _apart(scale, [(v, "") for v in scale.listed], ends, 1 / 12)])
         axes.set_xlabel(literal(scale.name))
         plain(axes, grid="both")
     for axes in grid[::columns]:
@@ -193,9 +201,30 @@ def against_parameters(
     return figure
 
 
-def _spread(placed: Sequence[tuple[Trial, float]]) -> list[tuple[Trial, float]]:
-    """Points of one listed value side by side, so that none hides another."""
-    return [(t, x + 0.26 * ((t.number * _GOLDEN) % 1 - 0.5)) for t, x in placed]
+def _spread(placed: Sequence[tuple[Trial, float]], scale: Scale) -> list[tuple[Trial, float]]:
+    """Points of one listed value side by side, so that none hides another; drawn numbers where they are."""
+    shifts = [0.26 * ((t.number * _GOLDEN) % 1 - 0.5) for t, _ in placed]
+    if scale.names:
+        return [(t, x + shift) for (t, x), shift in zip(placed, shifts, strict=True)]
+    pairs = list(itertools.pairwise(scale.listed))
+    if not pairs:
+        return list(placed)
+    if scale.log:
+        ratio = min(b / a for a, b in pairs)
+        return [(t, x * ratio**shift) for (t, x), shift in zip(placed, shifts, strict=True)]
+    gap = min(b - a for a, b in pairs)
+    return [(t, x + gap * shift) for (t, x), shift in zip(placed, shifts, strict=True)]
+
+
+def _apart(
+    scale: Scale, ticks: Sequence[tuple[float, str]], ends: tuple[float, float], least: float
+) -> list[tuple[float, str]]:
+    """Those ticks that stand at least this share of the axis from the one before."""
+    kept: list[tuple[float, str]] = []
+    for value, text in ticks:
+        if not kept or _height(scale, value, ends) - _height(scale, kept[-1][0], ends) >= least:
+            kept.append((value, text))
+    return kept
 
 
 def _named_ticks(axes: Axes, names: Sequence[str]) -> None:
@@ -236,7 +265,7 @@ def parallel_coordinates(
         heights = [_height(s, v, e) for s, v, e in zip(whole, raw, ends, strict=True)]
         # Lines through one listed value side by side, so that each can be followed.
         apart = 0.05 * ((t.number * _GOLDEN) % 1 - 0.5)
-        heights = [h + apart if s.names else h for h, s in zip(heights, whole, strict=True)]
+        heights = [h + apart if s.names or s.listed else h for h, s in zip(heights, whole, strict=True)]
         thick = best is not None and t.number == best.number
         line = {"color": RED, "linewidth": 2.6, "zorder": 4} if thick else {"linewidth": 1.1, "alpha": 0.75}
         axes.plot(
@@ -275,17 +304,22 @@ def _height(scale: Scale, value: float, ends: tuple[float, float]) -> float:
 
 def _upright(axes: Axes, x: int, scale: Scale, ends: tuple[float, float]) -> None:
     """An upright axis with its values written at its left."""
+    from matplotlib.ticker import MaxNLocator
+
     axes.plot([x, x], [0, 1], color=GREY, linewidth=1.2, zorder=3)
     if scale.names:
         step = math.ceil(len(scale.names) / _MOST_NAMES)
         ticks = [(float(i), name) for i, name in enumerate(scale.names) if i % step == 0]
+    elif scale.listed:
+        ticks = _apart(scale, [(v, text_of(v)) for v in scale.listed], ends, 0.05)
     elif scale.log:
         first, last = math.ceil(math.log10(ends[0]) - 1e-9), math.floor(math.log10(ends[1]) + 1e-9)
         powers = [10.0**k for k in range(first, last + 1)]
         ticks = [(p, f"{p:.0e}") for p in powers] if len(powers) > 1 else [(e, f"{e:.2g}") for e in ends]
     else:
         low, high = ends
-        ticks = [(low + (high - low) * i / 4, f"{low + (high - low) * i / 4:.3g}") for i in range(5)]
+        round_ones = [float(v) for v in MaxNLocator(5).tick_values(low, high) if low <= v <= high]
+        ticks = [(v, f"{v:.3g}") for v in (round_ones if len(round_ones) > 1 else ends)]
     if ends[0] == ends[1]:
         ticks = ticks[:1]
     for value, text in ticks:

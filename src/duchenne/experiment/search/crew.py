@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import DuchenneError, RunError
 from .shared import ATTEMPTS, open_shared
-from .storage import open_storage
+from .storage import answering, open_storage
 from .work import TimeIsUp, load_parts, make_pruner, make_sampler
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ def _member(job: _Job, pipe: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     threading.Thread(target=_follow_parent, daemon=True).start()
     try:
-        _work(job)
+        with answering(job.url):
+            _work(job)
     except DuchenneError as error:
         pipe.send(error)
         raise SystemExit(2) from None

@@ -22,7 +22,7 @@ from .result import Search, SearchState, Status, Trial, best_of
 from .shared import Shared, open_shared, refuse_if_searched
 from .space import check_space, fields_of, overridden
 from .stacked import check_stackable, take_several, train_stack
-from .storage import absolute, hidden, open_storage, optuna
+from .storage import absolute, answering, hidden, open_storage, optuna
 from .work import Parts, TimeIsUp, load_parts, make_pruner, make_sampler, train_trial
 
 # How often the storage is asked what other processes have done, in seconds.
@@ -162,7 +162,8 @@ def _run(watch: _Watch, parts: Parts, job: _Job, jobs: int) -> Search:
     """Train until the plan is done or the time over; the state says how it ended, whatever happens."""
     watch.begin()
     try:
-        done = _alone(watch, parts, job) if jobs == 1 else _together(watch, job, jobs)
+        with answering(job.url):
+            done = _alone(watch, parts, job) if jobs == 1 else _together(watch, job, jobs)
     except KeyboardInterrupt:
         watch.end("stopped", "interrupted")
         raise
@@ -251,6 +252,8 @@ def _inside(folder: Search) -> str:
 def _storage_url(folder: Search, storage: str | None, force: bool) -> str:
     """The storage's address, "" for the file in the folder. Raises RunError where the folder has another."""
     path = folder.path
+    if storage is not None and not storage.strip():
+        raise RunError("--storage is empty", "for example: --storage sqlite:///search.db")
     try:
         path.mkdir(parents=True, exist_ok=True)
         strange = not Search.is_one(path) and any(p.name != "search.db" for p in path.iterdir())
@@ -265,7 +268,7 @@ def _storage_url(folder: Search, storage: str | None, force: bool) -> str:
         return asked or ""
     known = folder.state.storage
     if asked is None:
-        if known and hidden(f"{known}") == known and "@" in known:
+        if "@" in known or "=..." in known:
             raise RunError(
                 f"the search {path} lies in {known}",
                 "repeat its --storage: addresses with users are not taken from the folder, for passwords are "
@@ -352,7 +355,11 @@ class _Watch:
 
     def end(self, status: Status, reason: str) -> None:
         """Write down how it ended, and the winner."""
-        self.trials = self.shared.trials()
+        try:
+            self.trials = self.shared.trials()
+        except Exception:
+            if status == "finished":
+                raise  # else the storage may be what ended the search: what was seen last counts
         self.state.status, self.state.reason = status, reason
         self._save()
         if (best := self.best) is not None:

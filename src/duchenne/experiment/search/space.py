@@ -49,8 +49,7 @@ class Field:
         if self.range is None:
             return list(self.values)
         low, step = self.range.low, self.range.step or 1.0
-        count = math.floor((self.range.high - low) / step + 1e-9) + 1
-        return [self.number(low + i * step) for i in range(count)]
+        return [self.number(low + i * step) for i in range(self.range.count())]
 
     def number(self, value: float) -> float | int:
         """A drawn number in the field's own type."""
@@ -115,6 +114,9 @@ def fields_of(recipe: Recipe) -> list[Field]:
                 f"tune.space.{name}: {section} does not decide what is learned",
                 f"a search changes fields of {', '.join(s for s in LEARNING_SECTIONS if s not in _FIXED)}",
             )
+        meant = [f"{s}.{name}" for s in LEARNING_SECTIONS if name in (table.get(s) or {})]
+        if section not in table and name == section and meant:
+            raise RecipeError(f"tune.space.{name}: in which section?", f"did you mean '{meant[0]}'?")
         stated, own = _look_up(table, name)
         if isinstance(values, Range):
             fields.append(Field(name, range=values, own=own, stated=stated))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 import warnings
 from collections.abc import Iterator
@@ -41,9 +42,26 @@ def quiet() -> Iterator[None]:
 
 def hidden(url: str) -> str:
     """The address without its password."""
+    url = re.sub(r"([?&](?:password|passwd|pwd)=)[^&]*", r"\1...", url)
     head, at, tail = url.rpartition("@")
     scheme, slashes, user = head.partition("://")
     return f"{scheme}{slashes}{user.partition(':')[0]}{at}{tail}" if at and slashes else url
+
+
+@contextmanager
+def answering(url: str) -> Iterator[None]:
+    """Raises RunError where the storage fails while a search is going on."""
+    import sqlalchemy.exc as sql
+
+    try:
+        yield
+    except (optuna().exceptions.StorageInternalError, sql.SQLAlchemyError) as error:
+        cause = error if isinstance(error, sql.SQLAlchemyError) else error.__cause__ or error
+        reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
+        raise RunError(
+            f"the storage {hidden(url)} no longer answers: {reason}",
+            "what was finished is kept there; when it is back, the same command goes on",
+        ) from None
 
 
 def absolute(url: str) -> str:
@@ -148,10 +166,22 @@ def _opened(url: str, make: Any) -> Any:
         raise RunError(
             f"--storage {shown}: the driver of this database is not installed", f"pip install {package}"
         ) from None
-    except (sql.SQLAlchemyError, ValueError) as error:
+    except (sql.ArgumentError, ValueError) as error:
+        if dialect == "journal":
+            raise RunError(
+                f"--storage {shown}: the file is no journal of Optuna", "name another file"
+            ) from None
+        raise RunError(
+            f"--storage {shown} is not an address: {str(error).splitlines()[0]}",
+            "for example: --storage sqlite:///search.db",
+        ) from None
+    except sql.SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
         raise RunError(
-            f"--storage {shown} cannot be opened: {reason}", "does the server run, and may you write there?"
+            f"--storage {shown} cannot be opened: {reason}",
+            "is it a database, and may you write there?"
+            if dialect.startswith("sqlite")
+            else "does the server run, and may you write there?",
         ) from None
     except OSError as error:
         raise RunError(f"--storage {shown} cannot be reached: {error.strerror or error}") from None

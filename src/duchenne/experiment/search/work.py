@@ -109,7 +109,7 @@ class _Reporter:
         self.history, self.best = list(history), dict(best)
         try:
             self.trial.report(float(best["value"]), row["epoch"])
-        except (RuntimeError, lib.exceptions.OptunaError) as error:
+        except lib.exceptions.UpdateFinishedTrialError as error:
             raise Lost from error
         if time.monotonic() - self.looked > _LOOK:
             self.seen()
