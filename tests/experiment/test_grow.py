@@ -117,6 +117,35 @@ def test_resumed_equals_unbroken(runs: Path, assert_same_training: Same, which: 
     assert_same_training(whole, resumed)
 
 
+@pytest.mark.parametrize("which", ["all", "head"])
+def test_a_run_goes_on_without_the_run_it_began_from(
+    runs: Path, assert_same_training: Same, which: str
+) -> None:
+    recipe = six("data.without=['fear']", "start.run=six", f"start.train={which}")
+    whole = train(recipe, runs=runs, name="whole")
+    cut = train(recipe, runs=runs, name="cut", deadline=0)
+    assert cut.state.status == "stopped"
+    begun = {k: v for k, v in cut.info("environment").items() if k.startswith("start_")}
+    shutil.rmtree(runs / "six")
+    assert_same_training(train(recipe, runs=runs, name="cut", resume=True), whole)
+    assert begun.items() <= cut.info("environment").items()
+    with pytest.raises(RunError, match=r"start\.run = 'six': there is no such run"):
+        train(recipe, runs=runs, name="another")
+
+
+@pytest.mark.parametrize("epochs", [{}, {"epochs": 5}])
+def test_trees_are_grown_by_one(tmp_path: Path, epochs: dict[str, int]) -> None:
+    raw = {
+        "id": "trees", "title": "trees", "cost": 0.1, "train": epochs, "preprocess": {"size": [12, 12]},
+        "data": six().data.model_dump() | {"outputs": ["emotion"]},
+        "learner": {"name": "trees", "args": {"max_depth": 3}},
+    }  # fmt: skip
+    base = train(parse_recipe(raw, "trees"), runs=tmp_path)
+    run = grow(base, "happy", runs=tmp_path, which="head").run
+    assert (run.state.status, run.state.epochs_done, run.state.epochs_planned) == ("finished", 6, 6)
+    assert [row["class"] for row in run.history() if row["built"]] == ["happy"]
+
+
 def test_what_was_begun_from_stays_on_record(runs: Path) -> None:
     base = Run.open(runs / "six")
     first = grow(base, "happy", runs=runs, deadline=0.0).run.info("environment")["start_sha256"]

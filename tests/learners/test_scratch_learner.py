@@ -154,6 +154,28 @@ def test_the_deadline_leaves_a_resumable_training(make_faces: Faces, tmp_path: P
     assert (whole.n_iter_, whole.finished_) == (4, True)
 
 
+@pytest.mark.parametrize(("deadline", "epochs"), [(100.0, 1), (151.0, 2), (1000.0, 4)])
+def test_no_epoch_is_begun_that_would_pass_the_deadline(
+    make_faces: Faces, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deadline: float, epochs: int
+) -> None:
+    class Slow:
+        """Each epoch seems to take 75 seconds."""
+
+        now = 0.0
+
+        def on_start(self, *_: Any) -> None: ...
+
+        def on_epoch(self, *_: Any) -> None: ...
+
+        def on_batch(self, step: int) -> None:
+            self.now += 75.0 if step == 1 else 0.0
+
+    clock = Slow()
+    monkeypatch.setattr("time.monotonic", lambda: clock.now)
+    learner = scratch().fit(make_faces(24), storage=Storage(tmp_path, deadline=deadline), listener=clock)
+    assert (learner.n_iter_, learner.finished_) == (epochs, epochs == 4)
+
+
 def test_early_stopping_keeps_the_best_epoch(make_faces: Faces) -> None:
     faces, val = make_faces(), make_faces(20, seed=1)
     learner = scratch(epochs=60, stop=Stop(patience=3)).fit(faces, val=val)

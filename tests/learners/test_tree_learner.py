@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -119,6 +120,18 @@ def test_several_outputs(make_faces: Faces, tmp_path: Path) -> None:
     row = learner.history_[-1]
     assert row["val_loss"] == pytest.approx(row["val_emotion_loss"] + row["val_au_loss"])
     assert row["val_au_binary_accuracy"] > 0.9
+
+
+def test_loss_of_units_that_are_annotated_in_part(make_faces: Faces) -> None:
+    known = np.random.default_rng(0).random((90, 2)) < 0.6
+    faces = dataclasses.replace(make_faces(90, au=True), masks={"au": known})
+    learner = make().fit(faces)
+    # By hand: the mean over a face's annotated units, then over the faces that have any.
+    cells = np.logaddexp(0, np.where(faces.targets["au"] > 0, -1.0, 1.0) * learner.logits(faces)["au"])
+    some = known.any(axis=1)
+    assert 0 < some.sum() < 90
+    mean = np.mean([row[k].mean() for row, k in zip(cells[some], known[some], strict=True)])
+    assert learner.history_[-1]["train_au_loss"] == pytest.approx(mean, rel=1e-5)
 
 
 def test_arrays_of_any_classes_and_a_clone() -> None:

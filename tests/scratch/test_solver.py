@@ -230,6 +230,9 @@ def test_only_the_output_layer_is_trained() -> None:
     solver.fit(blobs(60), blobs(40, 1))
     for k, v in solver.net.parameters().items():
         assert (v == before[k]).all() != k.startswith(solver.net.output_layer), k
+    # Nor is time spent on the derivatives of the layers below.
+    for k, g in solver.net.named(solver.net.gradients).items():
+        assert g.any() == k.startswith(solver.net.output_layer), k
 
 
 @pytest.mark.parametrize("optimizer", [SGD(1e30, 0.9), SGD(1e30), Adam(1e38)])

@@ -36,7 +36,11 @@ def build_preprocess(recipe: Recipe) -> Preprocess:
 
 
 def build_learner(
-    recipe: Recipe, accelerator: str = "auto", devices: int = 1, runs: Path = Path("runs")
+    recipe: Recipe,
+    accelerator: str = "auto",
+    devices: int = 1,
+    runs: Path = Path("runs"),
+    start: Path | None = None,
 ) -> Any:
     """The recipe's learner, not fitted.
 
@@ -45,6 +49,7 @@ def build_learner(
         accelerator: Lightning Fabric's name of the device kind (torch learners).
         devices: Number of processes (torch learners).
         runs: Folder where the run of `start.run` lies, if that is a name.
+        start: Where the recipe starts from a run, the checkpoint to begin from; None: that run's best.
 
     Raises:
         RecipeError: A name that is not known.
@@ -54,8 +59,9 @@ def build_learner(
     cls = learner_class(recipe.learner.name)
     learner = LEARNER_SETTINGS[recipe.learner.name](cls, recipe, accelerator, devices)
     if recipe.start.run:
-        checkpoint = start_folder(recipe.start.run, runs) / "checkpoints" / "best.safetensors"
-        learner.set_params(start=checkpoint, start_train=recipe.start.train)
+        if start is None:
+            start = start_folder(recipe.start.run, runs) / "checkpoints" / "best.safetensors"
+        learner.set_params(start=start, start_train=recipe.start.train)
     return learner
 
 

@@ -91,7 +91,7 @@ def plan_growth(
         data: Folder of the published data sets.
         runs: Folder of the run folders.
         which: "all" weights are trained, or the "head" alone.
-        epochs: Epochs of the grown run; None: as many as the run's recipe has.
+        epochs: Epochs of the grown run; None: as many as the run's recipe has (trees: one a label).
         overrides: ``"data.name=folder"``: recipe fields that differ.
 
     Raises:
@@ -132,6 +132,8 @@ def _grown_table(run: Run, output: Output, label: str, which: str, runs: Path) -
     table["id"] = f"{run.recipe.id}-grown-{_plain(label)}"
     table["title"] = f"{run.recipe.title}; grown by {label}"
     table["start"] = {"run": _named(run, runs), "train": which}
+    if run.recipe.learner.name == "trees":
+        del table["train"]["epochs"]  # a tree a label: there is one more now
     groups = {OLD: list(output.labels), NEW: [label]}
     table["evaluate"] = table["evaluate"] | {"groups": table["evaluate"]["groups"] | groups}
     return table

@@ -69,9 +69,12 @@ def train(
         raise RecipeError("--resume goes on with a run, --force throws it away: give one of the two")
     path = runs / folder_name(name or run_name(recipe, overrides))
     check_free(path, recipe, resume=resume, force=force)
-    if recipe.start.run and start_folder(recipe.start.run, runs).resolve() == path.resolve():
+    # A run that goes on has weights of its own; the run that it began from may be gone.
+    own = Run(path).checkpoint("best")
+    goes_on = resume and own.is_file() and Run(path).checkpoint("last").is_file()
+    if recipe.start.run and not goes_on and start_folder(recipe.start.run, runs).resolve() == path.resolve():
         raise RunError(f"run {path} cannot start from itself", "choose another --name")
-    learner = build_learner(recipe, accelerator, devices, runs)
+    learner = build_learner(recipe, accelerator, devices, runs, own if goes_on else None)
     # What the end needs is asked for at the start, not after hours.
     need("onnx", "onnxscript", *(["tensorboard"] if tensorboard else []))
     from ..learners.contract import Storage
