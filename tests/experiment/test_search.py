@@ -324,6 +324,18 @@ def test_a_storage_once_named_need_not_be_named_again(tmp_path: Path) -> None:
         search(recipe(), runs=tmp_path, storage=f"sqlite:///{tmp_path / 'other.db'}")
 
 
+def test_a_lost_storage_does_not_take_the_summary_with_it(tmp_path: Path) -> None:
+    found = search(recipe(), runs=tmp_path, trials=1)
+    before = found.trials
+    (found.path / "search.db").rename(tmp_path / "moved.db")
+    for _ in range(2):
+        with pytest.raises(RunError, match="holds none of them"):
+            search(recipe(), runs=tmp_path, trials=1)
+        assert found.trials == before
+    (tmp_path / "moved.db").replace(found.path / "search.db")
+    assert search(recipe(), runs=tmp_path, trials=1).trials == before
+
+
 def test_journal_files_serve_too(tmp_path: Path) -> None:
     url = f"journal:///{tmp_path / 'search.log'}"
     assert len(search(recipe(), runs=tmp_path, storage=url, trials=1).trials) == 1

@@ -20,15 +20,19 @@ def tune_command(
     runs: RunsDir = RUNS,
     sets: Overrides = None,
     trials: Annotated[
-        int | None, typer.Option(help="How many trials (coarse ones); default: the recipe's.")
+        int | None,
+        typer.Option(
+            help="How many trials (coarse ones); grid and one_at_a_time take all listed values. "
+            "Default: the recipe's."
+        ),
     ] = None,
     jobs: Annotated[int, typer.Option(help="Processes that train at the same time.")] = 1,
     storage: Annotated[
         str | None,
         typer.Option(
             metavar="URL",
-            help="Optuna's storage, for example sqlite:///search.db; all that name one share the search. "
-            "Default: a file in the search's folder.",
+            help="Optuna's storage, for example sqlite:///search.db; all with one storage and --name share "
+            "the search. Default: a file in the search's folder.",
         ),
     ] = None,
     name: Annotated[str | None, typer.Option(help="Folder name of the search; default: ID-search.")] = None,

@@ -111,6 +111,7 @@ def search(
         make_sampler(recipe), make_pruner(recipe),
     )  # fmt: skip
     if Search.is_one(folder.path):
+        _check_trials_stand(folder, shared, url)
         before = folder.state
         state.created, state.stages = before.created, before.stages
     folder.save_info("recipe", recipe.to_dict())
@@ -281,6 +282,16 @@ def _storage_url(folder: Search, storage: str | None, force: bool) -> str:
             "leave --storage out, choose another --name, or start over with --force",
         )
     return asked
+
+
+def _check_trials_stand(folder: Search, shared: Shared, url: str) -> None:
+    """Raises RunError where the folder has trials and its storage none, lest they be written over."""
+    summary = folder.path / "trials.jsonl"
+    if summary.is_file() and summary.stat().st_size and not shared.trials():
+        raise RunError(
+            f"the search {folder.path} has trials, but its storage {hidden(url)} holds none of them",
+            "bring the storage back, choose another --name, or start over with --force",
+        )
 
 
 def _throw_away(folder: Search, url: str, name: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,8 @@ def train_stack(
         histories[:], bests[:] = [list(r) for r in rows], [dict(b) for b in best]
         for trial, history, top in zip(trials, rows, best, strict=True):
             if len(history) == epoch:
-                trial.report(float(top["value"]), epoch)
+                with suppress(lib.exceptions.UpdateFinishedTrialError):  # taken for dead; tried again
+                    trial.report(float(top["value"]), epoch)
         seen()
         if deadline is not None and time.monotonic() > deadline and epoch < epochs:
             raise TimeIsUp
