@@ -288,3 +288,11 @@ def test_missing_extra_is_named(make_run: Any, monkeypatch: pytest.MonkeyPatch, 
     with pytest.raises(MissingExtraError, match=r"duchenne\[train\]") as caught:
         write_report(run)
     assert caught.value.package == package
+
+
+def test_a_head_trained_alone_is_told(make_run: Any, make_table: Any) -> None:
+    run = make_run(epochs=2, evaluated=(), table=make_table(start={"run": "other", "train": "head"}))
+    text = write_report(run).read_text(encoding="utf-8")
+    assert "1,234,567 parameters (the output layer alone is trained)" in text
+    text = write_report(make_run("whole", epochs=2, evaluated=())).read_text(encoding="utf-8")
+    assert "1,234,567 parameters." in text

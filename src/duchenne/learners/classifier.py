@@ -89,7 +89,7 @@ class FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
 
     @property
     def num_parameters_(self) -> int:
-        """How many numbers were trained."""
+        """How many numbers the model has, trained or held still."""
         raise NotImplementedError
 
     @property

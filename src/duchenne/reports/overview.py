@@ -38,7 +38,8 @@ def training_section(run: Run, state: RunState) -> Section:
     best = state.best.get("epoch")
     facts = f"{state.epochs_done} epochs in {duration(state.train_seconds)}"
     if state.num_parameters:
-        facts += f"; {state.num_parameters:,} trained parameters"
+        alone = " (the output layer alone is trained)" if run.recipe.start.train == "head" else ""
+        facts += f"; {state.num_parameters:,} parameters{alone}"
     if best is not None:
         facts += f". Best epoch: {best} ({state.best.get('monitor')} {decimal(state.best.get('value'), 4)})"
         facts += "; its weights are the ones that are kept"
