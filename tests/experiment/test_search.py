@@ -13,6 +13,7 @@ from duchenne.datasets import load
 from duchenne.datasets.faceset import FaceSet
 from duchenne.errors import DataError, RecipeError, RunError, TrainingError
 from duchenne.experiment.search import Search, Trial, search, work
+from duchenne.experiment.search.shared import Shared
 from duchenne.experiment.search.space import overridden
 from duchenne.experiment.search.storage import hidden
 from duchenne.recipe import Recipe, load_recipe, parse_recipe
@@ -256,6 +257,31 @@ def test_broken_off_it_goes_on_and_finished_trials_stay(
     assert [t.value for t in sorted(ended(found), key=lambda t: t.slot)] == [t.value for t in finished.trials]
 
 
+def test_a_storage_that_fails_at_the_start_leaves_the_summary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from optuna.exceptions import StorageInternalError
+
+    path = tmp_path / "shared.db"
+    found = search(recipe(), runs=tmp_path, storage=f"sqlite:///{path}", trials=1)
+    before, data = found.trials, bytearray(path.read_bytes())
+    # Permissions do not stop root; a write version above 2 makes a file read-only (sqlite.org/fileformat2).
+    data[18] = 3
+    path.write_bytes(data)
+    with pytest.raises(RunError, match="failed: attempt to write a readonly database"):
+        search(recipe(), runs=tmp_path, trials=2)
+    assert found.trials == before
+
+    def silent(self: Shared) -> list[Trial]:
+        raise StorageInternalError("gone")
+
+    path.write_bytes(bytes(data[:18]) + b"\x01" + bytes(data[19:]))
+    monkeypatch.setattr(Shared, "trials", silent)
+    with pytest.raises(RunError, match="failed: gone"):
+        search(recipe(), runs=tmp_path, trials=2)
+    assert found.trials == before
+
+
 def test_a_storage_that_fails_within_a_trial_ends_the_search_not_the_trials(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,7 +297,7 @@ def test_a_storage_that_fails_within_a_trial_ends_the_search_not_the_trials(
         report(self, value, step)
 
     monkeypatch.setattr(OptunaTrial, "report", failing_once)
-    with pytest.raises(RunError, match="no longer answers: server gone"):
+    with pytest.raises(RunError, match="failed: server gone"):
         search(recipe(), runs=tmp_path, trials=2, time_limit=60)
     broken = Search.open(tmp_path / "tiny-search")
     assert broken.state.status == "failed"

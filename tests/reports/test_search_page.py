@@ -177,3 +177,18 @@ def test_axes_suit_their_values(
     assert (scale.names, scale.log) == (names, is_log)
     if names:
         assert sorted(scale.place(v) for v in values) == list(range(len(values)))
+
+
+def test_listed_numbers_have_ticks_of_their_own_and_points_beside_each_other() -> None:
+    from matplotlib.figure import Figure
+
+    scale = search_figures.scale_of("train.batch_size", [50, 100, 200, 50], None)
+    assert scale.listed == (50, 100, 200)
+    assert search_figures.scale_of("f", [0.1, 0.5], False).listed == ()
+    axes = Figure().subplots()
+    search_figures._upright(axes, 0, scale, (50, 200))
+    assert [a.get_text() for a in axes.texts] == ["50", "100", "200"]
+    placed = [(trial(i), 50.0) for i in range(5)]
+    xs = [x for _, x in search_figures._spread(placed, scale)]
+    assert len(set(xs)) == 5
+    assert all(abs(x - 50) < 50 / 4 for x in xs)

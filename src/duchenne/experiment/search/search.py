@@ -100,18 +100,20 @@ def search(
     folder = Search(runs / name)
     url = _storage_url(folder, storage, force)
     if force:
-        _throw_away(folder, url, name)
+        with answering(url or _inside(folder)):
+            _throw_away(folder, url, name)
     state = SearchState(
         name, recipe.id, monitor, "minimize" if lower_is_better(monitor) else "maximize",
         storage=hidden(url), study=name, overrides=list(overrides), created=now(),
     )  # fmt: skip
     url = url or _inside(folder)
-    shared = open_shared(
-        open_storage(url), name, recipe, state.direction, parts.fingerprint,
-        make_sampler(recipe), make_pruner(recipe),
-    )  # fmt: skip
-    if Search.is_one(folder.path):
+    with answering(url):
+        shared = open_shared(
+            open_storage(url), name, recipe, state.direction, parts.fingerprint,
+            make_sampler(recipe), make_pruner(recipe),
+        )  # fmt: skip
         _check_trials_stand(folder, shared, url)
+    if Search.is_one(folder.path):
         before = folder.state
         state.created, state.stages = before.created, before.stages
     folder.save_info("recipe", recipe.to_dict())
@@ -161,9 +163,9 @@ class _Job:
 
 def _run(watch: _Watch, parts: Parts, job: _Job, jobs: int) -> Search:
     """Train until the plan is done or the time over; the state says how it ended, whatever happens."""
-    watch.begin()
     try:
         with answering(job.url):
+            watch.begin()
             done = _alone(watch, parts, job) if jobs == 1 else _together(watch, job, jobs)
     except KeyboardInterrupt:
         watch.end("stopped", "interrupted")
@@ -371,6 +373,7 @@ class _Watch:
         except Exception:
             if status == "finished":
                 raise  # else the storage may be what ended the search: what was seen last counts
+            self.trials = self.trials or (self.folder.trials if Search.is_one(self.folder.path) else [])
         self.state.status, self.state.reason = status, reason
         self._save()
         if (best := self.best) is not None:

@@ -50,7 +50,7 @@ def hidden(url: str) -> str:
 
 @contextmanager
 def answering(url: str) -> Iterator[None]:
-    """Raises RunError where the storage fails while a search is going on."""
+    """Raises RunError where a storage that was opened fails."""
     import sqlalchemy.exc as sql
 
     try:
@@ -59,8 +59,8 @@ def answering(url: str) -> Iterator[None]:
         cause = error if isinstance(error, sql.SQLAlchemyError) else error.__cause__ or error
         reason = str(getattr(cause, "orig", None) or cause).strip().splitlines()[0]
         raise RunError(
-            f"the storage {hidden(url)} no longer answers: {reason}",
-            "what was finished is kept there; when it is back, the same command goes on",
+            f"the storage {hidden(url)} failed: {reason}",
+            "what was finished is kept there; when it can be written to again, the same command goes on",
         ) from None
 
 
