@@ -23,11 +23,14 @@ EXTRAS = {
     "matplotlib": "train",
     "onnx": "train",
     "onnxscript": "train",
+    "optuna": "train",
     "safetensors": "train",
     "scipy": "train",
     "sklearn": "train",
     "tensorboard": "train",
+    "threadpoolctl": "train",
     "torch": "train",
+    "transformers": "train",
 }
 
 # What the machine refuses, beside what each room says of its own files.
