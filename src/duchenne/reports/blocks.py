@@ -38,6 +38,7 @@ class Table:
         rows: Cells as text, as many as `head`.
         notes: Footnotes.
         folded: Shown only when opened.
+        words: Cells are words, not figures: set from the left, broken where the line ends.
     """
 
     caption: str
@@ -45,6 +46,7 @@ class Table:
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = ()
     folded: bool = False
+    words: bool = False
     kind: str = "table"
 
 

@@ -120,10 +120,10 @@ def _space(method: str, state: SearchState, fields: Sequence[Field]) -> Section:
         head.append("narrowed to")
         for row, field in zip(rows, fields, strict=True):
             row.append(_narrowed_words(field, state.narrowed.get(field.name, [])))
-    section.blocks.append(Table("What was searched", head, rows))
+    section.blocks.append(Table("What was searched", head, rows, words=True))
     if len(state.stages) > 1:
         rows = [[str(i), words] for i, words in enumerate(state.stages.values(), start=1)]
-        section.blocks.append(Table("Stages", ["stage", "what"], rows))
+        section.blocks.append(Table("Stages", ["stage", "what"], rows, words=True))
     return section
 
 
