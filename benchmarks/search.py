@@ -2,10 +2,10 @@
 
 Run: python benchmarks/search.py [--seeds 5] [--trials 30] [--epochs 27]
 
-For each seed, random search trains `trials` draws for `epochs` epochs each. Successive halving (the same space,
-the same stream of draws, trials added until its epochs are used up) gets a third of those epochs. Counted are all
-epochs that were trained, those of pruned and failed trials too; a value counts from the end of its trial on, and
-only that of a trial that was trained to its end.
+For each seed, random search trains `trials` draws for `epochs` epochs each. Successive halving (the same
+space, the same stream of draws, trials added until its epochs are used up) gets a third of those epochs.
+Counted are all epochs that were trained, those of pruned and failed trials too; a value counts from the end
+of its trial on, and only that of a trial that was trained to its end.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from typing import Any
 
 
 class TrainingProgress:
-    """A listener of training (see `duchenne.learners.contract.Listener`): a bar per epoch and a line per epoch.
+    """A listener of training (`duchenne.learners.contract.Listener`): a bar per epoch and a line per epoch.
 
     Picklable: the bar is made where the training runs.
     """
