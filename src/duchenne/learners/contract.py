@@ -15,7 +15,10 @@ from ..denoise import Denoiser, make_denoiser
 from ..errors import DataError, RecipeError, did_you_mean
 from ..labels import Output
 from ..recipe import Denoise, Loss, Section, Stop
+from ..scratch.losses import balanced_positives
 from ..scratch.solver import epoch_seed as epoch_seed  # one meaning of a seed for all learners
+from ..scratch.stopping import StopRule, terms
+from ..scratch.stopping import lower_is_better as lower_is_better
 
 Array = npt.NDArray[Any]
 Row = dict[str, Any]
@@ -60,18 +63,35 @@ def figures_of(output: Output) -> tuple[str, str]:
 
 
 def monitor_of(outputs: tuple[Output, ...], stop: Stop) -> str:
-    """The history key that decides the best epoch. Raises RecipeError when there is no such figure."""
+    """The history key that decides the best epoch, or several joined by " + "; checks `stop.targets` too.
+
+    Raises:
+        RecipeError: There is no such figure, a loss is added to what rises, or a target cannot be reached.
+    """
     known = [f"val_{o.name}_{f}" for o in outputs for f in figures_of(o)] + ["val_loss"]
+    if len(outputs) > 1:
+        known += [f"val_{o.name}_loss" for o in outputs]
     first = next((o for o in outputs if o.kind == "single"), outputs[0])
-    monitor = stop.monitor or f"val_{first.name}_{figures_of(first)[0]}"
-    if monitor not in known:
-        raise RecipeError(f"stop.monitor: there is no figure '{monitor}'", did_you_mean(monitor, known))
-    return monitor
+    chosen = terms(stop.monitor or f"val_{first.name}_{figures_of(first)[0]}")
+    for name in chosen:
+        if name not in known:
+            raise RecipeError(f"stop.monitor: there is no figure '{name}'", did_you_mean(name, known))
+    if len({lower_is_better(name) for name in chosen}) > 1:
+        raise RecipeError(
+            f"stop.monitor = '{stop.monitor}' adds a loss, which falls, to what rises",
+            "add losses to losses, or accuracies and F1 to their like",
+        )
+    for name, target in stop.targets.items():
+        if name not in known:
+            raise RecipeError(f"stop.targets: there is no figure '{name}'", did_you_mean(name, known))
+        if not lower_is_better(name) and target > 1:
+            raise RecipeError(f"stop.targets.{name} = {target:g} is above 1, the most it can be")
+    return " + ".join(chosen)
 
 
-def lower_is_better(monitor: str) -> bool:
-    """Losses fall, all other figures rise."""
-    return monitor.endswith("loss")
+def stop_rule(monitor: str, stop: Stop) -> StopRule:
+    """The stopping rule; `monitor` is what `monitor_of` gave, or "" without validation."""
+    return StopRule(monitor, stop.patience, stop.min_delta, stop.targets, stop.past_patience)
 
 
 def check_loss(outputs: tuple[Output, ...], loss: Loss) -> Loss:
@@ -80,7 +100,35 @@ def check_loss(outputs: tuple[Output, ...], loss: Loss) -> Loss:
     for name in loss.weights:
         if name not in names:
             raise RecipeError(f"loss.weights: there is no output '{name}'", did_you_mean(name, names))
+    labels = [x for o in outputs if o.kind == "multi" for x in o.labels]
+    if loss.positive_weights and not labels:
+        raise RecipeError("loss.positive_weights: there is no multi-label output", "leave it out")
+    for name in () if loss.positive_weights == "balanced" else loss.positive_weights:
+        if name not in labels:
+            raise RecipeError(
+                f"loss.positive_weights: there is no label '{name}'", did_you_mean(name, labels)
+            )
     return loss
+
+
+def positive_weights(
+    outputs: tuple[Output, ...], loss: Loss, arrays: Mapping[str, tuple[Array, Array]], weight: Array
+) -> dict[str, npt.NDArray[np.float32]]:
+    """What each label's positives weigh, ``(A,)`` per multi-label output; empty where all weigh 1.
+
+    Args:
+        outputs: The outputs.
+        loss: Whose `positive_weights` are meant.
+        arrays: Output name -> values and mask of the training samples (`target_arrays`).
+        weight: ``(N,)`` weights of the training samples.
+    """
+    if not loss.positive_weights:
+        return {}
+    multi = [o for o in outputs if o.kind == "multi"]
+    if loss.positive_weights == "balanced":
+        return {o.name: balanced_positives(*arrays[o.name], weight)[0] for o in multi}
+    given = loss.positive_weights
+    return {o.name: np.array([given.get(x, 1.0) for x in o.labels], np.float32) for o in multi}
 
 
 def check_trainable(faces: FaceSet) -> None:
@@ -146,6 +194,8 @@ def refuse_unused(
         honoured: Section name -> the fields that the learner heeds; all others must be at their default.
     """
     for name, section in sections.items():
+        if isinstance(section, Stop) and "targets" not in honoured.get(name, ()) and "+" in section.monitor:
+            raise RecipeError(f"stop.monitor = '{section.monitor}': learner '{learner}' watches one figure")
         for field, info in type(section).model_fields.items():
             value = getattr(section, field)
             if field not in honoured.get(name, ()) and value != info.get_default(call_default_factory=True):

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from ..errors import DuchenneError, RunError, TrainingError
 from ..labels import Output
 from ..recipe import Denoise, Loss, Optimizer, Schedule, Stop, Train
+from ..scratch.stopping import figure_of, improves
 from ..transforms import Preprocess
 from ..transforms.augment import Augment
 from .batches import Batch, Source, batches
@@ -28,7 +30,7 @@ from .checkpoint import (
     save_checkpoint,
     unpack_optimizer,
 )
-from .contract import Listener, Row, denoiser_of, epoch_seed, lower_is_better
+from .contract import Listener, Row, denoiser_of, epoch_seed, positive_weights, stop_rule
 from .frozen import FeatureTable, copies_to_keep, is_frozen, keep_features
 from .losses import penalty, sample_losses, total_loss
 from .optimizers import make_optimizer, parameter_groups
@@ -121,6 +123,10 @@ class Loop:
         self.ema = AveragedModel(net, multi_avg_fn=_ema_rule(ema)) if ema else None
         self.steps_per_epoch = math.ceil(len(train) / plan.train.batch_size)
         self.denoiser = denoiser_of(plan.denoise, train.faces)
+        arrays = {k: (t.values.numpy(), t.mask.numpy()) for k, t in train.targets.items()}
+        positive = positive_weights(plan.outputs, plan.loss, arrays, train.weight.numpy())
+        self.positive = {k: torch.from_numpy(w).to(fabric.device) for k, w in positive.items()}
+        self.stopping = stop_rule(plan.monitor, plan.stop)
         self.progress = Progress()
         if self.denoiser is not None:
             self.progress.denoised = self.denoiser.records
@@ -163,15 +169,8 @@ class Loop:
     def _over(self, begun: float) -> str | None:
         """Why training is over, or None."""
         done, history = self.progress.epoch, self.progress.history
-        if done >= self.plan.train.epochs:
-            return "all epochs done"
-        patience = self.plan.stop.patience
-        if (
-            patience is not None
-            and self.plan.monitor
-            and done - self.progress.best.get("epoch", done) >= patience
-        ):
-            return f"no better {self.plan.monitor} for {patience} epochs"
+        if (reason := self.stopping.over(history, done >= self.plan.train.epochs)) is not None:
+            return reason
         if self.plan.deadline is not None and history:
             # The decision is the first process's, or the others would wait for it for ever.
             late = time.monotonic() - begun + history[-1]["seconds"] > self.plan.deadline
@@ -200,9 +199,9 @@ class Loop:
         self.progress.epoch = epoch
         self.progress.seconds += row["seconds"]
         self.progress.history.append(row)
-        if better := self._improves(row):
-            monitor = self.plan.monitor
-            self.progress.best = {"epoch": epoch, "monitor": monitor, "value": row.get(monitor)}
+        monitor = self.plan.monitor
+        if better := improves(row, self.progress.best, monitor, self.plan.stop.min_delta):
+            self.progress.best = {"epoch": epoch, "monitor": monitor, "value": figure_of(row, monitor)}
             self.best_weights = self._weights()
         failure = self._record(row, better) if self.fabric.is_global_zero else None
         # The first process alone writes; the others must hear that it failed, or they would wait for ever.
@@ -221,13 +220,6 @@ class Loop:
         except DuchenneError as error:
             return error
         return None
-
-    def _improves(self, row: Row) -> bool:
-        monitor = self.plan.monitor
-        if not monitor or not self.progress.best:
-            return True
-        gain = row[monitor] - self.progress.best["value"]
-        return bool((-gain if lower_is_better(monitor) else gain) > self.plan.stop.min_delta)
 
     # -- one epoch --------------------------------------------------------------------------------
 
@@ -277,7 +269,8 @@ class Loop:
         targets = {k: t.to(self.fabric.device) for k, t in batch.targets.items()}
         weight = batch.weight.to(self.fabric.device)
         logits = self.net(x)
-        losses = self._losses(logits, targets, self.plan.loss.label_smoothing)
+        smoothing = self.plan.loss.label_smoothing
+        losses = self._losses(logits, targets, smoothing, self.positive)
         # Divided by the samples of the whole batch, so that shards of unequal size add up to its mean.
         means = {k: (v * weight).sum() / (batch.counts[k] or 1.0) for k, v in losses.items()}
         loss = total_loss(means, self.plan.loss.weights)
@@ -292,7 +285,8 @@ class Loop:
         if self.ema is not None:
             self.ema.update_parameters(self.bare)
         with torch.no_grad():
-            plain = losses if self.plan.loss.label_smoothing == 0 else self._losses(logits, targets, 0.0)
+            asis = smoothing == 0 and not self.positive
+            plain = losses if asis else self._losses(logits, targets)
             scores.add({k: v.detach() for k, v in logits.items()}, targets, plain, weight > 0)
             if kept is not None:
                 kept.add(batch, plain)
@@ -311,9 +305,15 @@ class Loop:
         x = self.plan.preprocess.normalise(x)
         return x.contiguous(memory_format=torch.channels_last)
 
-    def _losses(self, logits: Any, targets: Any, smoothing: float) -> dict[str, torch.Tensor]:
+    def _losses(
+        self,
+        logits: Any,
+        targets: Any,
+        smoothing: float = 0.0,
+        positive: Mapping[str, torch.Tensor] = MappingProxyType({}),
+    ) -> dict[str, torch.Tensor]:
         return {
-            o.name: sample_losses(o, logits[o.name].float(), targets[o.name], smoothing)
+            o.name: sample_losses(o, logits[o.name].float(), targets[o.name], smoothing, positive.get(o.name))
             for o in self.plan.outputs
         }
 
@@ -329,7 +329,7 @@ class Loop:
             real = torch.full(
                 (len(batch.index),), len(whole) > self.fabric.global_rank, device=self.fabric.device
             )
-            scores.add(logits, targets, self._losses(logits, targets, 0.0), real)
+            scores.add(logits, targets, self._losses(logits, targets), real)
         self._sum_over_processes(scores)
         return scores.row("val", self.plan.loss.weights)
 

@@ -33,12 +33,16 @@ class Target:
 
 
 def sample_losses(
-    output: Output, logits: torch.Tensor, target: Target, label_smoothing: float = 0.0
+    output: Output,
+    logits: torch.Tensor,
+    target: Target,
+    label_smoothing: float = 0.0,
+    positive: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Loss of each sample, ``(N,)``; 0 where the sample is not annotated.
 
     ``single``: cross-entropy against a code or a distribution. ``multi``: binary cross-entropy of independent
-    sigmoids, mean over the annotated labels.
+    sigmoids, mean over the annotated labels; `positive` ``(A,)`` is what a label's positives weigh (None: 1).
     """
     if output.kind == "single":
         if target.values.ndim == 1:
@@ -49,7 +53,8 @@ def sample_losses(
         else:
             losses = F.cross_entropy(logits, target.values, reduction="none", label_smoothing=label_smoothing)
         return losses * target.mask
-    losses = F.binary_cross_entropy_with_logits(logits, target.values, reduction="none") * target.mask
+    losses = F.binary_cross_entropy_with_logits(logits, target.values, reduction="none", pos_weight=positive)
+    losses = losses * target.mask
     return losses.sum(dim=1) / target.mask.sum(dim=1).clamp(min=1)
 
 

@@ -25,6 +25,7 @@ from .contract import (
     check_trainable,
     denoiser_of,
     monitor_of,
+    positive_weights,
     refuse_unused,
     sample_weights,
     target_arrays,
@@ -41,7 +42,7 @@ EVAL_BATCH = 256
 # What the engine heeds of each section; anything else set is refused.
 HONOURED = {
     "optimizer": ("name", "lr", "momentum", "nesterov", "betas", "eps"),
-    "loss": ("weights", "label_smoothing", "l2"),
+    "loss": ("weights", "positive_weights", "label_smoothing", "l2"),
     "train": ("epochs", "batch_size", "seed"),
 }
 
@@ -66,6 +67,11 @@ class FaceExamples:
         """``(N,)``, whether a sample is annotated at all, and of weight above 0."""
         has = [m > 0 if m.ndim == 1 else (m > 0).any(axis=1) for m in self.masks.values()]
         return np.asarray(np.any(has, axis=0) & (self.weight > 0))
+
+    def positive_weights(self, loss: Loss) -> dict[str, npt.NDArray[np.float32]]:
+        """What the labels' positives weigh in training on these samples."""
+        arrays = {k: (values, self.masks[k]) for k, values in self.targets.items()}
+        return positive_weights(self.faces.outputs, loss, arrays, self.weight)
 
     def fill(self, rows: Array, out: Array) -> None:
         """Write the preprocessed pixels of `rows` ``(n,)`` into `out` ``(n, D)`` float32, planes in order."""
@@ -144,6 +150,7 @@ class ScratchLearner(ArrayLearner):
         train = self._examples(faces)
         held_out = None if val is None else FaceExamples(self._held_out(val), self._preprocess)
         net, solver = self._solver(len(train))
+        solver.positive_weights = dict(train.positive_weights(self.loss or Loss()))
         if begun:
             self._begin(net)
         denoiser = denoiser_of(self.denoise, train.faces)
@@ -256,6 +263,8 @@ class ScratchLearner(ArrayLearner):
             patience=chosen.patience,
             monitor=monitor_of(self.outputs_, chosen),
             min_delta=chosen.min_delta,
+            targets=chosen.targets,
+            past_patience=chosen.past_patience,
             only_output_layer=self.start_train == "head",
         )
         return net, solver

@@ -6,10 +6,12 @@ They are the lowest room, so that any room may take one as an explicit argument
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 # A probability, a share below 1, a non-negative and a positive finite number.
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -175,15 +177,32 @@ class Loss(Section):
 
     Attributes:
         weights: Output name -> weight in the sum; an output not named weighs 1.
+        positive_weights: Label of a multi-label output -> what its positives weigh in the loss; a label not
+            named weighs 1. "balanced": negatives / positives of the training part as it is
+            trained on, within 1/20 to 20; 1 for a label without a positive there.
         label_smoothing: Share of the target spread evenly over all classes (single-label outputs).
         l1: Adds l1 * sum |w| over weight matrices and kernels (not biases, not norms).
         l2: Adds l2 / 2 * sum w^2 over the same weights (the reports' L2).
     """
 
     weights: dict[str, NonNegative] = Field(default_factory=dict)
+    positive_weights: Literal["balanced"] | dict[str, Positive] = Field(default_factory=dict)
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     l1: NonNegative = 0.0
     l2: NonNegative = 0.0
+
+    @field_validator("positive_weights", mode="before")
+    @classmethod
+    def _balanced_or_a_table(cls, value: Any) -> Any:
+        """One sentence, where pydantic has one for each of the two shapes."""
+        if isinstance(value, Mapping):
+            for label, weight in value.items():
+                number = isinstance(weight, int | float) and not isinstance(weight, bool)
+                if not number or not 0 < weight < math.inf:
+                    raise ValueError(f"{label} = {weight!r} is not a finite number above 0")
+        elif value != "balanced":
+            raise ValueError('neither "balanced" nor a table of labels and weights')
+        return value
 
 
 class Stop(Section):
@@ -191,14 +210,28 @@ class Stop(Section):
 
     Attributes:
         monitor: A key of the history row, "val_loss" or "val_<output>_<metric>"; "" means the accuracy of the
-            first single-label output.
-        patience: Epochs without improvement before stopping; None: train all epochs.
+            first single-label output. The epoch where it is best is kept. Several joined by " + " are their
+            sum: "val_emotion_macro_f1 + val_au_macro_f1".
+        patience: Epochs without improvement of the monitor, or of any figure in `targets`, before stopping;
+            None: train all epochs.
         min_delta: What counts as an improvement.
+        targets: History key -> value. Training stops after the first epoch in which all these figures are at
+            their targets or better. Which epoch is kept is the monitor's to say, not theirs.
+        past_patience: While the targets are not reached, go on past the patience, to the last epoch if need
+            be (chan2023, section 3); false: whichever comes first.
     """
 
     monitor: str = ""
     patience: Count | None = None
     min_delta: NonNegative = 0.0
+    targets: dict[str, NonNegative] = Field(default_factory=dict)
+    past_patience: bool = False
+
+    @model_validator(mode="after")
+    def _past_what(self) -> Stop:
+        if self.past_patience and (self.patience is None or not self.targets):
+            raise ValueError("past_patience needs a patience, and targets to go on for")
+        return self
 
 
 class Train(Section):

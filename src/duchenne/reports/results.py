@@ -281,7 +281,8 @@ def _whole(run: Run, seed: SeedResult) -> bool:
     if seed.epochs_done >= seed.epochs_planned:
         return True
     full_plan = run.recipe.train.epochs >= seed.epochs_planned
-    return full_plan and run.state.status == "finished" and run.recipe.stop.patience is not None
+    rule = run.recipe.stop.patience is not None or bool(run.recipe.stop.targets)
+    return full_plan and run.state.status == "finished" and rule
 
 
 def run_fingerprint(run: Run) -> str:

@@ -96,8 +96,15 @@ class EpochFigures:
         losses: Head name -> ``(N,)`` float32, each sample's loss, in the epoch's order.
     """
 
-    def __init__(self, targets: Targets, order: Array, head_weights: Mapping[str, float]) -> None:
+    def __init__(
+        self,
+        targets: Targets,
+        order: Array,
+        head_weights: Mapping[str, float],
+        positive_weights: Mapping[str, Array] | None = None,
+    ) -> None:
         self.heads, self.head_weights, n = targets.heads, head_weights, len(order)
+        self.positive_weights = positive_weights or {}
         # Put into the epoch's order once, so that a batch is a slice.
         self.values = {k: v[order] for k, v in targets.values.items()}
         self.masks = {k: v[order] for k, v in targets.masks.items()}
@@ -122,8 +129,9 @@ class EpochFigures:
                 plain = losses if smoothing == 0 else softmax_cross_entropy(z, t)[0]
                 self.said[name][at] = z.argmax(axis=1)
             else:
-                losses, d = sigmoid_cross_entropy(z, t, self.masks[name][at])
-                plain = losses
+                mask, positive = self.masks[name][at], self.positive_weights.get(name)
+                losses, d = sigmoid_cross_entropy(z, t, mask, positive)
+                plain = losses if positive is None else sigmoid_cross_entropy(z, t, mask)[0]
                 self.said[name][at] = z > 0
             weight = self.head_weights[name]
             scale = self.scale[name][at] * (weight / max(1, int(np.count_nonzero(has))))

@@ -59,16 +59,47 @@ def softmax_cross_entropy(logits: Array, targets: Array, smoothing: float = 0.0)
     return losses, d
 
 
-def sigmoid_cross_entropy(logits: Array, targets: Array, mask: Array) -> tuple[Array, Array]:
+# A label is weighed as if it were at least so rare or so common as 1 face in 21: without a bound the one
+# face of a label with a single positive would outweigh all others.
+MOST_POSITIVE_WEIGHT = 20.0
+
+
+def balanced_positives(targets: Array, mask: Array, weight: Array) -> tuple[Array, Array]:
+    """Per label negatives / positives, so that both sides weigh the same in the loss.
+
+    Args:
+        targets: ``(N, K)`` occurrence in [0, 1]; an intensity counts as that share of a positive.
+        mask: ``(N, K)``, 1 where annotated.
+        weight: ``(N,)`` sample weights.
+
+    Returns:
+        Weights ``(K,)`` float32 between 1 / `MOST_POSITIVE_WEIGHT` and `MOST_POSITIVE_WEIGHT`, 1 for a label
+        without a positive (nothing is there to be weighed), and which labels have none ``(K,)`` bool.
+    """
+    share = np.asarray(mask, np.float64) * np.asarray(weight, np.float64)[:, None]
+    positives = (share * targets).sum(axis=0)
+    none = positives <= 0
+    ratio = (share.sum(axis=0) - positives) / np.where(none, 1.0, positives)
+    bounded = np.clip(ratio, 1 / MOST_POSITIVE_WEIGHT, MOST_POSITIVE_WEIGHT)
+    return np.where(none, 1.0, bounded).astype(np.float32), none
+
+
+def sigmoid_cross_entropy(
+    logits: Array, targets: Array, mask: Array, positive: Array | None = None
+) -> tuple[Array, Array]:
     """Binary cross-entropy of K independent sigmoids: the mean over a sample's annotated labels.
 
     l_j = -t log s - (1 - t) log(1 - s) with s = 1 / (1 + exp(-z)); rewritten as max(z, 0) - t z + log(1 +
     exp(-abs(z))), which cannot overflow. dl_j/dz_j = s - t.
 
+    With positive weights w: l_j = -w t log s - (1 - t) log(1 - s); as -log s = log(1 + exp(-z)), that is the
+    above + (w - 1) t log(1 + exp(-z)), and dl_j/dz_j = s - t - (w - 1) t (1 - s).
+
     Args:
         logits: ``(N, K)``.
         targets: ``(N, K)`` occurrence in [0, 1].
         mask: ``(N, K)`` or ``(N,)``, 1 where annotated.
+        positive: ``(K,)`` what a label's positives weigh; None: 1.
 
     Returns:
         Losses ``(N,)``, 0 without annotation, and their derivatives by the logits ``(N, K)``.
@@ -76,6 +107,11 @@ def sigmoid_cross_entropy(logits: Array, targets: Array, mask: Array) -> tuple[A
     mask = np.broadcast_to(mask if mask.ndim == 2 else mask[:, None], logits.shape)
     share = mask / np.maximum(mask.sum(axis=1, keepdims=True), 1.0)
     e = np.exp(-np.abs(logits))
-    losses = ((np.maximum(logits, 0) - targets * logits + np.log1p(e)) * share).sum(axis=1)
+    cells = np.maximum(logits, 0) - targets * logits + np.log1p(e)
     s = np.where(logits >= 0, 1.0, e) / (1.0 + e)
-    return losses, (s - targets) * share
+    d = s - targets
+    if positive is not None:
+        more = (positive - 1.0) * targets
+        cells = cells + more * (np.maximum(-logits, 0) + np.log1p(e))
+        d = d - more * (np.where(logits >= 0, e, 1.0) / (1.0 + e))
+    return (cells * share).sum(axis=1), d * share

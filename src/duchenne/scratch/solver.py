@@ -13,6 +13,7 @@ import numpy.typing as npt
 from .epoch import EpochFigures, Examples, Targets
 from .net import Head, Net, load_into
 from .optim import Optimizer
+from .stopping import StopRule, figure_of, improves, terms
 
 Array = npt.NDArray[Any]
 Row = dict[str, Any]
@@ -33,14 +34,6 @@ def best_key(monitor: str, heads: Sequence[Head]) -> str:
     return monitor or next((f"val_{h.name}_accuracy" for h in heads if h.kind == "single"), "val_loss")
 
 
-def improves(row: Row, best: Row, monitor: str, min_delta: float) -> bool:
-    """Whether a row beats the best one; without a monitor every row does."""
-    if not monitor or best.get("value") is None:
-        return True
-    gain = row[monitor] - best["value"]
-    return bool((-gain if monitor.endswith("loss") else gain) > min_delta)
-
-
 class Solver:
     """Trains a net.
 
@@ -54,10 +47,11 @@ class Solver:
         l2: Adds l2 / 2 * sum w^2 over weight matrices (not biases) to what is minimised.
         head_weights: Head name -> weight of its loss in the sum; not named: 1.
         label_smoothing: For single heads (`losses.softmax_cross_entropy`).
-        patience: Epochs without a better `monitor` before it stops; None: never.
-        monitor: Key of a history row; "": accuracy of the first single head on validation (`val_loss` when
-            there is none). Names ending in "loss" are better when lower.
-        min_delta: What counts as better.
+        patience, min_delta, targets, past_patience: See `stopping.StopRule`; without validation it is off.
+        monitor: Key of a history row, or several joined by " + "; "": accuracy of the first single head on
+            validation (`val_loss` when there is none). Names ending in "loss" are better when lower.
+        positive_weights: Multi head -> ``(K,)`` weight of each label's positives
+            (`losses.sigmoid_cross_entropy`).
         only_output_layer: Train the last linear layer alone.
         on_batch: Called after each update with its number within the epoch, from 1.
         on_epoch: Called after each epoch with its row and whether it is the best so far.
@@ -67,7 +61,7 @@ class Solver:
         history: One row an epoch: epoch, lr (of its last update), train_loss, train_<head>_accuracy and
             train_<head>_macro_f1 (multi heads: train_<head>_binary_accuracy), with several heads also
             train_<head>_loss; the same with val_; seconds. Figures of training are running ones, taken before
-            each update with dropout on; losses are without penalty, smoothing and sample weights.
+            each update with dropout on; losses are without penalty, smoothing, sample and positive weights.
         best: {"epoch", "monitor", "value"} of the best epoch; without validation, of the last one.
         best_parameters: Copies of that epoch's weights.
         epoch: Epochs done.
@@ -94,6 +88,9 @@ class Solver:
         patience: int | None = None,
         monitor: str = "",
         min_delta: float = 0.0,
+        targets: Mapping[str, float] | None = None,
+        past_patience: bool = False,
+        positive_weights: Mapping[str, Array] | None = None,
         only_output_layer: bool = False,
         on_batch: Callable[[int], None] | None = None,
         on_epoch: Callable[[Row, bool], None] | None = None,
@@ -113,6 +110,8 @@ class Solver:
         self.smoothing, self.only_output_layer = label_smoothing, only_output_layer
         self.head_weights = {h.name: float((head_weights or {}).get(h.name, 1.0)) for h in net.heads}
         self.monitor = best_key(monitor, net.heads)
+        self.targets, self.past_patience = dict(targets or {}), past_patience
+        self.positive_weights = dict(positive_weights or {})
         self.on_batch, self.on_epoch, self.stop = on_batch, on_epoch, stop
         self.history: list[Row] = []
         self.best: Row = {}
@@ -146,13 +145,11 @@ class Solver:
 
     def _over(self, validated: bool) -> bool:
         """Whether training is over for good; sets `reason`."""
-        if self.epoch >= self.epochs:
-            self.finished, self.reason = True, "all epochs done"
-        elif (
-            validated and self.patience is not None
-            and self.epoch - self.best.get("epoch", self.epoch) >= self.patience
-        ):  # fmt: skip
-            self.finished, self.reason = True, f"no better {self.monitor} for {self.patience} epochs"
+        rule = StopRule(
+            self.monitor if validated else "", self.patience, self.min_delta, self.targets, self.past_patience
+        )
+        if (reason := rule.over(self.history, self.epoch >= self.epochs)) is not None:
+            self.finished, self.reason = True, reason
         return self.finished
 
     def _train_epoch(self, train: Examples, targets: Targets) -> Row:
@@ -164,7 +161,7 @@ class Solver:
             order = order[self.rows[order]]
         # Dropout draws from a stream of its own, every epoch anew.
         rng = np.random.default_rng(epoch_seed(self.seed, epoch, 1))
-        figures = EpochFigures(targets, order, self.head_weights)
+        figures = EpochFigures(targets, order, self.head_weights, self.positive_weights)
         net, optimizer = self.net, self.optimizer
         steps = math.ceil(len(order) / self.batch_size)
         for step in range(steps):
@@ -206,14 +203,16 @@ class Solver:
         return row
 
     def _end_epoch(self, row: Row, validated: bool, start: float) -> None:
-        if validated and self.monitor not in row:
-            raise ValueError(f"monitor: {self.monitor!r} is not in the history rows ({', '.join(row)})")
+        if validated:
+            for field, names in (("monitor", terms(self.monitor)), ("targets", list(self.targets))):
+                if absent := [name for name in names if name not in row]:
+                    raise ValueError(f"{field}: {absent[0]!r} is not in the history rows ({', '.join(row)})")
         row["seconds"] = round(time.monotonic() - start, 3)
         self.epoch = row["epoch"]
         self.history.append(row)
         monitor = self.monitor if validated else ""
         if better := improves(row, self.best, monitor, self.min_delta):
-            self.best = {"epoch": self.epoch, "monitor": monitor, "value": row.get(monitor)}
+            self.best = {"epoch": self.epoch, "monitor": monitor, "value": figure_of(row, monitor)}
             self.best_parameters = {k: v.copy() for k, v in self.net.parameters().items()}
         if self.on_epoch is not None:
             self.on_epoch(row, better)

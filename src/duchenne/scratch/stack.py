@@ -15,7 +15,8 @@ from .epoch import EpochFigures, Examples, Targets
 from .layers import LeakyReLU, ReLU
 from .net import Head, Net
 from .optim import BLOCK, SGD
-from .solver import Row, best_key, constant, epoch_seed, improves
+from .solver import Row, best_key, constant, epoch_seed
+from .stopping import figure_of, improves
 
 Array = npt.NDArray[Any]
 
@@ -248,5 +249,5 @@ class Stack:
         self.history[g].append(row)
         if improves(row, self.best[g], self.monitor if validated else "", self.min_delta):
             monitor = self.monitor if validated else ""
-            self.best[g] = {"epoch": self.epoch, "monitor": monitor, "value": row.get(monitor)}
+            self.best[g] = {"epoch": self.epoch, "monitor": monitor, "value": figure_of(row, monitor)}
             self.best_parameters[g] = mine

@@ -40,6 +40,8 @@ def check_stackable(recipe: Recipe) -> None:
         f"nets of a stack differ in {', '.join(OWN)} alone, not in {', '.join(others)}": bool(others),
         "nets of a stack run all epochs: leave out tune.pruner": recipe.tune.pruner != "none",
         "nets of a stack run all epochs: leave out stop.patience": recipe.stop.patience is not None,
+        "nets of a stack run all epochs: leave out stop.targets": bool(recipe.stop.targets),
+        "a stack weighs no positives: leave out loss.positive_weights": bool(recipe.loss.positive_weights),
         "stacks have plain SGD with momentum alone": not plain,
         "nets of a stack see all samples: leave out [denoise]": recipe.denoise != Denoise(),
         "nets of a stack begin from initial weights: leave out [start]": bool(recipe.start.run),
