@@ -22,6 +22,13 @@ def _cifar10(root: Path | None, **options: Any) -> FaceSet:
     return load_cifar10(_needed("cifar10", root, LAYOUT), **options)
 
 
+def _ckplus(root: Path | None, **options: Any) -> FaceSet:
+    from .ckplus import LAYOUT, load_ckplus
+
+    _check_options("ckplus", load_ckplus, options)
+    return load_ckplus(_needed("ckplus", root, LAYOUT), **options)
+
+
 def _fer2013(root: Path | None, **options: Any) -> FaceSet:
     from .fer2013 import LAYOUT, load_fer2013
 
@@ -59,6 +66,7 @@ def _synthetic(root: Path | None, **options: Any) -> FaceSet:
 # Name -> function of the data folder and the loader's own options.
 DATASETS: dict[str, Loader] = {
     "cifar10": _cifar10,
+    "ckplus": _ckplus,
     "fer2013": _fer2013,
     "folder": _folder,
     "sfew": _sfew,

@@ -11,6 +11,7 @@ from .run import Run, now
 # Terms of the data decide the terms of the weights; the code's licence does not cover them.
 TERMS = {
     "cifar10": "Weights trained on CIFAR-10, whose publisher states no terms: research use.",
+    "ckplus": "Weights trained on CK+ (agreement-only research data): not to be published.",
     "fer2013": "Weights trained on FER2013 (Kaggle competition data): research use.",
     "sfew": "Weights trained on SFEW 2.0 (agreement-only research data): not to be published.",
     "synthetic": "Weights trained on this project's synthetic faces: Apache-2.0.",
