@@ -173,6 +173,25 @@ def test_data_audit(call: Call, method: str) -> None:
     assert found.json()["n"] == 140
 
 
+def test_data_labels(call: Call, tmp_path: Path) -> None:
+    for part in ("Train_Aligned_Faces", "Val_Aligned_Faces"):
+        for label in ("Angry", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise"):
+            folder = tmp_path / "sfew" / part / label
+            folder.mkdir(parents=True)
+            (folder / "a.png").touch()
+    said = call("data", "labels", "--data", tmp_path)
+    assert said.code == 0, said.err
+    assert said.out.split() == [str(tmp_path / "sfew" / f"{p}_labels.csv") for p in ("train", "val")]
+    assert (tmp_path / "sfew" / "val_labels.csv").read_text().splitlines()[:2] == [
+        "image,label",
+        "Angry/a.png,0",
+    ]
+    again = call("data", "labels", "--data", tmp_path)
+    assert again.code != 0
+    assert "--replace" in again.err
+    assert call("data", "labels", "--data", tmp_path, "--replace").code == 0
+
+
 def test_data_export_is_read_back(call: Call, tmp_path: Path) -> None:
     out = tmp_path / "out"
     said = call("data", "export", "synthetic", "--option", "n=28", "--out", out)

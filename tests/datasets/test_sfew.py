@@ -75,7 +75,7 @@ def test_splits_by_part_and_share(write_sfew: Write) -> None:
 def test_label_files_written_and_read_back(write_sfew: Write) -> None:
     root = write_sfew()
     before = load_sfew(root)
-    with pytest.raises(DataError, match=r"train_labels.csv is missing(.|\n)*write_label_csvs"):
+    with pytest.raises(DataError, match=r"train_labels.csv is missing(.|\n)*duchenne data labels"):
         load_sfew(root, labels="csv")
     files = write_label_csvs(root)
     assert [f.name for f in files] == ["train_labels.csv", "val_labels.csv"]

@@ -42,6 +42,48 @@ def test_the_record(tiny: Make, tmp_path: Path, fields: dict[str, Any]) -> None:
     assert resumed.info("denoise") == record
 
 
+class Interrupt:
+    """Presses Ctrl-C, or is killed without a word, after an epoch."""
+
+    def __init__(self, epoch: int, error: type[BaseException]) -> None:
+        self.epoch, self.error = epoch, error
+
+    def on_start(self, epochs_done: int, epochs: int, steps_per_epoch: int) -> None: ...
+
+    def on_batch(self, step: int) -> None: ...
+
+    def on_epoch(self, row: dict[str, Any], history: list[dict[str, Any]], best: dict[str, Any]) -> None:
+        if row["epoch"] == self.epoch:
+            raise self.error
+
+
+@pytest.mark.parametrize("fields", [{}, SCRATCH], ids=["torch", "scratch"])
+def test_the_record_stands_after_an_interruption(tiny: Make, tmp_path: Path, fields: dict[str, Any]) -> None:
+    recipe = tiny(*BDR, **fields)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, runs=tmp_path, name="broken", listener=Interrupt(1, KeyboardInterrupt))
+    broken = Run.open(tmp_path / "broken")
+    assert (broken.state.status, broken.state.reason) == ("stopped", "interrupted")
+    rounds = broken.info("denoise")["rounds"]
+    assert [r["round"] for r in rounds] == [1]
+    whole = train(recipe, runs=tmp_path, name="broken", resume=True).info("denoise")["rounds"]
+    assert len(whole) == 2
+    assert whole[0] == rounds[0]
+
+
+@pytest.mark.parametrize("fields", [{}, SCRATCH], ids=["torch", "scratch"])
+def test_halt_ends_the_training(tiny: Make, tmp_path: Path, fields: dict[str, Any]) -> None:
+    recipe = tiny(*BDR, "denoise.start=2", "denoise.halt=1000.0", **fields)
+    run = train(recipe, runs=tmp_path, name="halted")
+    # Not before a round was made, though every variance is below such a limit.
+    assert (run.state.status, run.state.epochs_done) == ("finished", 2)
+    assert run.state.reason == "the variance of the training losses is below denoise.halt = 1000"
+    again = train(recipe, runs=tmp_path, name="halted", resume=True)
+    assert (again.state.status, again.state.epochs_done, again.state.reason) == (
+        "finished", 2, run.state.reason,
+    )  # fmt: skip
+
+
 def test_no_record_where_it_is_off(trained_once: Run) -> None:
     assert trained_once.info("denoise") == {}
     assert not (trained_once.path / "denoise.json").exists()

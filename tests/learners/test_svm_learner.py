@@ -182,6 +182,7 @@ def test_features_serve_other_learners(make_faces: Faces) -> None:
         ({"stop": Stop(monitor="val_x")}, RecipeError, "stop.monitor"),
         ({"start": Path("x")}, RecipeError, "start.run"),
         ({"args": {"limit": 2}}, DataError, "limit = 2"),
+        ({"args": {"limit": 4}}, DataError, "single training face"),
     ],
 )
 def test_slips_are_named_before_anything_is_fitted(
@@ -190,6 +191,12 @@ def test_slips_are_named_before_anything_is_fitted(
     for act in ("check", "fit"):
         with pytest.raises(error, match=said):
             getattr(make(**changes), act)(make_faces(60))
+
+
+@pytest.mark.parametrize("limit", [59, 58, 30, 7])
+def test_limit_draws_so_many(make_faces: Faces, limit: int) -> None:
+    learner = make(args={"limit": limit, "kernel": "linear", "C": 1.0}).fit(make_faces(60))
+    assert learner.history_[0]["faces"] == limit
 
 
 def test_outputs_that_it_cannot_learn_are_named(make_faces: Faces) -> None:
@@ -206,8 +213,8 @@ def test_damaged_files_are_named(make_faces: Faces, tmp_path: Path) -> None:
     groups, facts = read_arrays(path, ("model",))
     groups["model"]["weights"] = groups["model"]["weights"][:-1]
     write_arrays(path, groups, facts)
-    with pytest.raises(RunError, match="damaged: 'weights'"):
+    with pytest.raises(RunError, match="own description: 'weights'"):
         SVMLearner.load(path)
     write_arrays(path, groups, facts | {"learner": "trees"})
-    with pytest.raises(RunError, match="another learner"):
+    with pytest.raises(RunError, match="of learner 'trees', not of 'svm'"):
         SVMLearner.load(path)

@@ -94,8 +94,10 @@ def test_smallest_input(name: str, smallest: int) -> None:
 @pytest.mark.parametrize(
     ("name", "args", "message"),
     [
-        ("wright-cnn", {"dense": [0]}, "dense: 0"),
-        ("wright-cnn", {"dense": [8, 1.5]}, "dense: 1.5"),
+        ("wright-cnn", {"dense": [0]}, "dense = [0]"),
+        ("wright-cnn", {"dense": [8, 1.5]}, "dense = [8, 1.5]"),
+        ("wright-cnn", {"dense": 5}, "dense = 5"),
+        ("wright-cnn", {"dropout": "half"}, "dropout = 'half'"),
         ("wright-cnn", {"dropout": 1.0}, "dropout = 1.0"),
         ("kontogouris-cnn", {"dropout": -0.1}, "dropout = -0.1"),
         ("kontogouris-cnn", {"dense": [512]}, "takes no 'dense'"),

@@ -13,8 +13,9 @@ from duchenne.experiment.train import train
 from duchenne.learners.tree import Tree, smoothed_logit, stump
 from duchenne.learners.tree_learner import TreeLearner
 from duchenne.recipe import Recipe, parse_recipe
+from duchenne.recipe.sections import PreprocessSection
 from duchenne.reports.page import write_report
-from duchenne.reports.tree_figure import share, tree_figure, where
+from duchenne.reports.tree_figure import looks_at, share, tree_figure, where
 from duchenne.transforms import Preprocess
 
 
@@ -46,6 +47,31 @@ def test_where_a_split_looks() -> None:
     # Planes in order: 6 is the first pixel of the second plane.
     assert [where(tree, node, rgb) for node in (0, 1, 4)] == [(0, 0, "green"), (0, 0, "red"), (1, 2, "green")]
     assert share(tree, 0) == pytest.approx(0.5)
+
+
+def test_splits_of_features_are_no_pixels() -> None:
+    features = [{"name": "phog", "bins": 1, "levels": 1}, {"name": "lpq", "window": 3, "grid": [1, 1]}]
+    preprocess = Preprocess(size=(8, 8), features=features)  # type: ignore[arg-type]  # as a recipe has them
+    tree = by_hand()  # PHOG gives 5 numbers: the root's 6 is the second one of LPQ
+    assert [looks_at(tree, node, preprocess) for node in (0, 1)] == ["number 1 of lpq", "number 0 of phog"]
+    figure = tree_figure(tree, "happy", preprocess)
+    assert {"lpq\n1", "phog\n0", "lpq\n6", "≤ 0.25"} <= {t.get_text() for t in figure.axes[0].texts}
+    marks = [
+        p
+        for p in figure.axes[0].patches
+        if p.get_facecolor()[:3] == pytest.approx((0, 0x72 / 255, 0xB2 / 255))
+    ]
+    assert not marks
+    assert looks_at(tree, 0, Preprocess(size=(3, 4))) == "row 1, column 2 of 3x4"
+
+
+def test_the_page_of_trees_on_features(tmp_path: Path) -> None:
+    section = PreprocessSection(size=(8, 8), features=({"name": "phog", "bins": 4, "levels": 1},))
+    run = train(recipe().model_copy(update={"preprocess": section}), runs=tmp_path)
+    page = write_report(run).read_text()
+    assert "of phog." in page
+    assert "number of the face&#39;s features" in page
+    assert "the mark is the pixel" not in page
 
 
 def test_the_figure_says_what_the_tree_does() -> None:

@@ -8,7 +8,7 @@ import typer
 
 from .. import __version__
 from .compare import compare_command
-from .data import audit_command, inspect_command
+from .data import audit_command, inspect_command, labels_command
 from .evaluate import evaluate_command
 from .export import export_command
 from .grow import grow_command
@@ -60,6 +60,7 @@ recipes.command("show")(show_command)
 data.command("inspect")(inspect_command)
 data.command("audit")(audit_command)
 data.command("export")(export_command)
+data.command("labels")(labels_command)
 app.add_typer(recipes, name="recipes")
 app.add_typer(data, name="data")
 app.command("train")(train_command)

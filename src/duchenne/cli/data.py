@@ -1,4 +1,4 @@
-"""``duchenne data inspect`` and ``duchenne data audit``."""
+"""``duchenne data inspect``, ``duchenne data audit`` and ``duchenne data labels``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 from .evaluate import loader_options
 from .options import AsJson, DataDir, print_json
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A data set: fer2013, folder or synthetic.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A data set: fer2013, sfew, synthetic, ...")]
 Options = Annotated[
     list[str] | None, typer.Option("--option", metavar="KEY=VALUE", help="Option of its loader; repeatable.")
 ]
@@ -68,6 +68,25 @@ def audit_command(
         print_json(report.to_json())
     else:
         typer.echo(report.to_text())
+
+
+def labels_command(
+    data: DataDir = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Write over label files that exist.")] = False,
+) -> None:
+    """Write SFEW's label files, train_labels.csv and val_labels.csv, beside its folders, as wang2020 does.
+
+    Afterwards the data set "sfew" reads the images and labels that they name; edit them, or delete them.
+
+    Example: duchenne data labels --data ~/fer
+    """
+    from ..datasets.sfew import LAYOUT, write_label_csvs
+    from ..errors import DataError
+
+    if data is None:
+        raise DataError("which data folder?", LAYOUT)
+    for path in write_label_csvs(data, replace=replace):
+        typer.echo(str(path))
 
 
 def _table(held: dict[str, Any]) -> str:

@@ -117,9 +117,7 @@ def write_label_csvs(root: Path, *, replace: bool = False) -> tuple[Path, Path]:
     found = {part: _walk(folder / name) for part, name in FOLDERS.items()}
     for part in () if replace else found:
         if (folder / LABEL_FILES[part]).exists():  # before the other one is written
-            raise DataError(
-                f"{folder / LABEL_FILES[part]} exists", "delete it, or say that it is to be replaced"
-            )
+            raise DataError(f"{folder / LABEL_FILES[part]} exists", "--replace writes over it")
     train, val = (write_label_csv(folder / LABEL_FILES[p], found[p], replace=replace) for p in FOLDERS)
     return train, val
 
@@ -166,9 +164,7 @@ def _part(folder: Path, part: str, labels: Labels) -> tuple[LabelledFiles, list[
     if len(found.paths) != PART_SIZES[part]:
         notes.append(f"{below.name} holds {len(found.paths):,} of the published {PART_SIZES[part]} images.")
     if labels == "csv" and not file.is_file():
-        raise DataError(
-            f"{file} is missing", "duchenne.datasets.sfew.write_label_csvs writes it from the folders"
-        )
+        raise DataError(f"{file} is missing", "`duchenne data labels` writes it from the folders")
     if labels == "folders" or not file.exists():
         return found, notes
     listed = read_label_csv(file, below, SFEW_EMOTIONS)

@@ -34,7 +34,7 @@ def write_label_csv(file: Path, found: LabelledFiles, *, replace: bool = False) 
             writer.writerow(COLUMNS)
             writer.writerows(zip(found.paths, found.codes, strict=True))
     except FileExistsError:
-        raise DataError(f"{file} exists", "delete it, or say that it is to be replaced") from None
+        raise DataError(f"{file} exists", "--replace writes over it") from None
     except OSError as error:
         raise DataError(f"{file} cannot be written: {error.strerror or error}") from None
     return file

@@ -53,6 +53,8 @@ def partition(
     weights = np.array([shares[n] for n in names], dtype=np.float64)
     if (weights <= 0).any() or abs(weights.sum() - 1) > 1e-6:
         raise DataError(f"shares {dict(shares)} must be positive and add up to 1")
+    if seed < 0:
+        raise DataError(f"seed = {seed}: must be 0 or more")
     rng = np.random.default_rng(seed)
     codes = np.unique(strata, return_inverse=True)[1].reshape(-1)
     if subject is None:

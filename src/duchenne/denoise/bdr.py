@@ -1,6 +1,7 @@
 """Which samples to leave out, from their losses alone: Bimodal Distribution Removal, and the largest losses.
 
-Source: Slade & Gedeon 1993, "Bimodal distribution removal" (LNCS 686); wang2020, section 2.3.
+Source: wang2020, section 2.3, after Slade & Gedeon 1993, "Bimodal distribution removal" (LNCS 686). Their
+paper was not at hand: the form is wang2020's, and was not checked against it.
 """
 
 from __future__ import annotations
@@ -46,12 +47,12 @@ def bdr_round(losses: Array, k: float = 1.0) -> Round:
 
     Args:
         losses: ``(N,)`` finite losses, 0 or more.
-        k: Above 0. wang2020 takes 1; Slade & Gedeon take 0 to 1.
+        k: Above 0. wang2020 takes 1.
 
     Raises:
         RecipeError: k is not above 0, or there are no losses, or one is not finite.
 
-    Source: wang2020, section 2.3, whose "above" Slade & Gedeon 1993 have as "at or above".
+    Source: wang2020, section 2.3.
     """
     if not (math.isfinite(k) and k > 0):
         raise RecipeError(f"denoise.k = {k!r} is not above 0", "the report takes k = 1")

@@ -76,6 +76,13 @@ class Denoiser:
             self._round(epoch, faces, loss, variance)
         return {VARIANCE: variance}
 
+    def halted(self, history: Sequence[Mapping[str, Any]]) -> str | None:
+        """Why training is to end, by `Denoise.halt`; None where it goes on."""
+        limit = self.section.halt
+        if not (self.records and history and float(history[-1][VARIANCE]) < limit):
+            return None
+        return f"the variance of the training losses is below denoise.halt = {limit:g}"
+
     def restore(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Go on from the records of a stored training. Raises RunError where they are of other data."""
         known = {name: i for i, name in enumerate(self._ids.tolist())}

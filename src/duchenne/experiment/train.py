@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..build import build_faces, build_learner, start_folder
 from ..datasets.faceset import FaceSet
+from ..denoise import VARIANCE
 from ..errors import DataError, DuchenneError, RecipeError, RunError
 from ..recipe import Recipe
 from .environment import environment, need
@@ -235,6 +236,15 @@ def _record_end(run: Run, learner: Any) -> None:
     )
 
 
+def _save_rounds(run: Run) -> None:
+    """What was left out so far, as the checkpoint has it; written where a round is new."""
+    from ..learners.arrayfile import read_facts
+
+    rounds = read_facts(run.checkpoint("last")).get("denoised", [])
+    if run.info("denoise").get("rounds") != rounds:
+        run.save_info("denoise", {"schema": 1, "rounds": rounds})
+
+
 def _ended(error: BaseException) -> tuple[str, str]:
     """Status and reason of a training that an exception ended."""
     if isinstance(error, KeyboardInterrupt):
@@ -278,6 +288,8 @@ class Recorder:
         run = Run(self.path)
         run.save_history(history)
         _set(run, epochs_done=row["epoch"], best=best, train_seconds=_seconds(history))
+        if VARIANCE in row:  # the training is denoised
+            _save_rounds(run)
         if self.board is not None:
             _write_events(self.board, row)
         if self.inner is not None:

@@ -86,6 +86,14 @@ class Features:
         """
         return np.concatenate([f(images) for f in self._features], axis=1)
 
+    def place(self, index: int) -> tuple[str, int]:
+        """Which feature a number of the vector belongs to, and its number there, from 0."""
+        for (name, _), feature in zip(self.parts, self._features, strict=True):
+            if index < feature.length:
+                return name, index
+            index -= feature.length
+        raise IndexError(index)
+
     def to_json(self) -> list[dict[str, Any]]:
         """Plain JSON values, one table a feature; `from_json` gives back an equal object."""
         return [

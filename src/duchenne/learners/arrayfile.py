@@ -59,6 +59,15 @@ def read_arrays(path: Path, groups: Sequence[str]) -> tuple[dict[str, dict[str, 
     Raises:
         RunError: It is missing, cut short, of another schema, or holds another group.
     """
+    return _read(path, groups)
+
+
+def read_facts(path: Path) -> dict[str, Any]:
+    """The facts alone, without reading an array. Raises RunError as `read_arrays`."""
+    return _read(path, None)[1]
+
+
+def _read(path: Path, groups: Sequence[str] | None) -> tuple[dict[str, dict[str, Array]], dict[str, Any]]:
     try:
         with safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
@@ -66,8 +75,8 @@ def read_arrays(path: Path, groups: Sequence[str]) -> tuple[dict[str, dict[str, 
                 raise RunError(
                     f"checkpoint {path} has schema {header.get('schema')}; this version reads {SCHEMA}"
                 )
-            found: dict[str, dict[str, Array]] = {g: {} for g in groups}
-            for key in file.keys():  # noqa: SIM118 (not a dict)
+            found: dict[str, dict[str, Array]] = {g: {} for g in groups or ()}
+            for key in () if groups is None else file.keys():
                 group, _, name = key.partition("/")
                 if group not in found:
                     raise RunError(f"checkpoint {path} holds '{key}', which this version does not know")

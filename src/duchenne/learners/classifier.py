@@ -168,6 +168,9 @@ class ArrayLearner(FaceClassifier):
         """Put back what `_arrays` gave. Raises ValueError where it does not fit."""
         raise NotImplementedError
 
+    def _recall(self, facts: Mapping[str, Any]) -> None:
+        """Put back what `_facts` says beyond the settings. Raises KeyError."""
+
     def _facts(self) -> dict[str, Any]:
         """What describes the learner, for its checkpoints."""
         facts = {
@@ -196,6 +199,7 @@ class ArrayLearner(FaceClassifier):
             learner = cls(facts["args"], Preprocess.from_json(facts["preprocess"]))
             learner.outputs_ = outputs_from_json(facts["outputs"])
             learner.history_, learner.best_, learner.n_iter_ = facts["history"], facts["best"], facts["epoch"]
+            learner._recall(facts)
         except KeyError as error:
             raise RunError(f"checkpoint {path} does not say its {error}") from None
         learner._values = np.array(facts["values"]) if "values" in facts else None

@@ -171,6 +171,8 @@ class Loop:
         done, history = self.progress.epoch, self.progress.history
         if (reason := self.stopping.over(history, done >= self.plan.train.epochs)) is not None:
             return reason
+        if self.denoiser is not None and (halted := self.denoiser.halted(history)) is not None:
+            return halted
         if self.plan.deadline is not None and history:
             # The decision is the first process's, or the others would wait for it for ever.
             late = time.monotonic() - begun + history[-1]["seconds"] > self.plan.deadline

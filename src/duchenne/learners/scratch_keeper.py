@@ -76,8 +76,14 @@ class ScratchKeeper:
         if self.listener is not None:
             self.listener.on_epoch(row, solver.history, solver.best)
 
+    def halted(self) -> str | None:
+        """Why the denoiser ends the training for good, or None."""
+        return None if self.denoiser is None else self.denoiser.halted(self.solver.history)
+
     def stop(self) -> str | None:
-        """The deadline's reason to stop, where the next epoch would pass it."""
+        """The denoiser's reason to stop, or the deadline's, where the next epoch would pass it."""
+        if (reason := self.halted()) is not None:
+            return reason
         deadline = None if self.storage is None else self.storage.deadline
         if deadline is None:
             return None

@@ -158,14 +158,16 @@ class ScratchLearner(ArrayLearner):
         solver.on_epoch, solver.on_batch, solver.stop = keeper.on_epoch, keeper.on_batch, keeper.stop
         keeper.begin(math.ceil(len(train) / solver.batch_size))
         try:
-            solver.fit(train, held_out)
+            if keeper.halted() is None:
+                solver.fit(train, held_out)
         except FloatingPointError as error:
             raise TrainingError(f"{error}; {keeper.kept()}", "a lower optimizer.lr usually helps") from None
         if solver.best_parameters:
             net.load(solver.best_parameters)
         self.net_ = net
         self.history_, self.best_, self.n_iter_ = solver.history, solver.best, solver.epoch
-        self.finished_, self.reason_ = solver.finished, solver.reason
+        halted = keeper.halted()
+        self.finished_, self.reason_ = solver.finished or halted is not None, solver.reason or halted or ""
         self.sample_losses_ = solver.sample_losses
         self.denoised_ = [] if denoiser is None else denoiser.records
         return self

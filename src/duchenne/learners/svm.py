@@ -78,13 +78,12 @@ class PairwiseSVM:
         }
 
     @classmethod
-    def from_arrays(
-        cls, arrays: Mapping[str, Array], kernel: str, num_classes: int, num_features: int
-    ) -> PairwiseSVM:
+    def from_arrays(cls, arrays: Mapping[str, Array], num_classes: int, num_features: int) -> PairwiseSVM:
         """What `to_arrays` wrote. Raises ValueError where something is missing or does not fit."""
         wanted = {"classes", "support", "weights", "intercepts", "gamma", "temperature"}
-        if kernel not in ("linear", "rbf") or set(arrays) != wanted:
-            raise ValueError(f"kernel '{kernel}' with arrays {', '.join(sorted(arrays))}")
+        if set(arrays) != wanted or arrays["gamma"].shape != (1,):
+            raise ValueError(f"a machine with arrays {', '.join(sorted(arrays)) or 'none'}")
+        kernel = "linear" if arrays["gamma"][0] == 0 else "rbf"
         classes, support, weights = arrays["classes"], arrays["support"], arrays["weights"]
         k = len(classes)
         known = np.arange(num_classes)

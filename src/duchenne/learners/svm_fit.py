@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,17 @@ def check_pairs(faces: int) -> None:
         raise DataError(
             f"an SVM compares all pairs of faces: {faces:,} need {16 * faces * faces / 2**30:.1f} GiB",
             f"set learner.args.limit to {most:,} or less: so many training faces are drawn then",
+        )
+
+
+def check_classes(codes: Array, labels: Sequence[str]) -> None:
+    """Raise DataError where a class has a single face: cross-validation could not hold it out."""
+    classes, counts = np.unique(codes, return_counts=True)
+    if len(classes) and counts.min() < 2:
+        raise DataError(
+            f"class '{labels[int(classes[counts.argmin()])]}' has a single training face: "
+            "cross-validation needs two of each",
+            "take more faces (learner.args.limit), or leave the label out (data.without)",
         )
 
 
@@ -53,13 +65,8 @@ def fit_svm(
     Raises:
         DataError: A class has a single face, so that it cannot be held out.
     """
+    check_classes(codes, [str(k) for k in range(num_classes)])
     classes, counts = np.unique(codes, return_counts=True)
-    if counts.min() < 2:
-        code = int(classes[counts.argmin()])
-        raise DataError(
-            f"class {code} has a single training face: cross-validation needs two of each",
-            "take more faces, or leave the label out (data.without)",
-        )
     folds = _folds(codes, min(settings.folds, int(counts.min())), seed)
     kernels = _Kernels(x)
     tried: list[dict[str, Any]] = []

@@ -7,11 +7,10 @@ within the training part (the validation part decides nothing). What counts as l
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +20,8 @@ from ..errors import DataError, RecipeError, RunError
 from ..recipe import Balance, Stop, Train
 from ..scratch.scores import single_figures
 from ..transforms import Preprocess
-from .arrayfile import read_arrays, write_arrays
-from .classifier import FaceClassifier
+from .arrayfile import read_last, write_arrays
+from .classifier import ArrayLearner
 from .contract import (
     Array,
     Listener,
@@ -30,13 +29,11 @@ from .contract import (
     Storage,
     check_trainable,
     monitor_of,
-    outputs_from_json,
-    outputs_to_json,
     refuse_unused,
     sample_weights,
 )
 from .svm import PairwiseSVM
-from .svm_fit import check_pairs, fit_svm
+from .svm_fit import check_classes, check_pairs, fit_svm
 from .svm_settings import SVMSettings
 from .weighting import balanced
 
@@ -46,7 +43,7 @@ EVAL_BATCH = 256
 HONOURED = {"train": ("epochs", "seed"), "stop": ("monitor",)}
 
 
-class SVMLearner(FaceClassifier):
+class SVMLearner(ArrayLearner):
     """A support vector machine (scikit-learn's SVC) on one single-label output.
 
     The whole training is one epoch, and one history row.
@@ -63,6 +60,8 @@ class SVMLearner(FaceClassifier):
         svm_: The fitted machine.
         selection_: One row a setting that was tried: kernel, gamma, C, accuracy (cross-validated).
     """
+
+    NAME: ClassVar[str] = "svm"
 
     svm_: PairwiseSVM
     selection_: list[dict[str, Any]]
@@ -129,8 +128,11 @@ class SVMLearner(FaceClassifier):
         self.best_ = {"epoch": 1, "monitor": monitor, "value": row.get(monitor)}
         self._finished([row])
         if storage is not None:
+            facts = self._facts() | {
+                "tag": storage.tag, "best": self.best_, "epoch": self.n_iter_, "history": self.history_,
+            }  # fmt: skip
             for name in ("best", "last"):
-                self._write(storage.folder / f"{name}.safetensors", {"tag": storage.tag})
+                write_arrays(storage.folder / f"{name}.safetensors", {"model": self._arrays()}, facts)
         if listener is not None:
             listener.on_batch(1)
             listener.on_epoch(row, self.history_, self.best_)
@@ -146,10 +148,6 @@ class SVMLearner(FaceClassifier):
         twin._values = None
         _, settings = twin._checked(faces, val)
         twin._training(faces, settings)
-
-    @property
-    def _preprocess(self) -> Preprocess:
-        return self.preprocess or Preprocess()
 
     @property
     def _train(self) -> Train:
@@ -187,8 +185,10 @@ class SVMLearner(FaceClassifier):
         weights = sample_weights(faces, weight).astype(np.float64)
         codes = faces.hard(self.outputs_[0].name)
         chosen = np.flatnonzero((codes >= 0) & (weights > 0))
+        check_classes(codes[chosen], self.outputs_[0].labels)
         if 0 < settings.limit < len(chosen):
             chosen = _drawn(chosen, codes[chosen], settings.limit, self._train.seed)
+            check_classes(codes[chosen], self.outputs_[0].labels)
         check_pairs(len(chosen))
         return chosen, codes[chosen].astype(np.int64), weights[chosen]
 
@@ -222,51 +222,20 @@ class SVMLearner(FaceClassifier):
 
     # -- keeping --------------------------------------------------------------------------------
 
-    def save(self, path: Path) -> None:
-        """Write the machine and what describes it as one safetensors file."""
-        self._check_fitted()
-        self._write(path, {})
+    def _arrays(self) -> dict[str, Array]:
+        return self.svm_.to_arrays()
 
-    def _write(self, path: Path, more: Mapping[str, Any]) -> None:
-        facts: dict[str, Any] = {
-            "learner": "svm",
-            "args": dict(self.args or {}),
-            "preprocess": self._preprocess.to_json(),
-            "outputs": outputs_to_json(self.outputs_),
-            "kernel": self.svm_.kernel,
-            "selection": self.selection_,
-            "best": self.best_,
-            "epoch": self.n_iter_,
-            "history": self.history_,
-        }
-        if self._values is not None:
-            facts["values"] = json.loads(json.dumps(self._values.tolist()))
-        write_arrays(path, {"model": self.svm_.to_arrays()}, facts | dict(more))
+    def _facts(self) -> dict[str, Any]:
+        return super()._facts() | {"kernel": self.svm_.kernel, "selection": self.selection_}
 
-    @classmethod
-    def load(cls, path: Path) -> SVMLearner:
-        """Read what `save` wrote, or a checkpoint of a run. Raises RunError."""
-        groups, facts = read_arrays(path, ("model", "optimizer", "ema"))
-        if facts.get("learner") != "svm":
-            raise RunError(f"checkpoint {path} is of another learner, not of an SVM")
-        try:
-            learner = cls(facts["args"], Preprocess.from_json(facts["preprocess"]))
-            learner.outputs_ = outputs_from_json(facts["outputs"])
-            learner._values = np.array(facts["values"]) if "values" in facts else None
-            learner._take(groups["model"], facts)
-        except KeyError as error:
-            raise RunError(f"checkpoint {path} does not say its {error}") from None
-        except ValueError as error:
-            raise RunError(f"checkpoint {path} is damaged: {error}", "train again with --force") from None
-        return learner
-
-    def _take(self, arrays: Mapping[str, Array], facts: Mapping[str, Any]) -> None:
-        """Put back what a checkpoint holds. Raises KeyError, ValueError."""
-        height, width = self._preprocess.input_size
-        features = self._preprocess.input_channels * height * width
-        self.svm_ = PairwiseSVM.from_arrays(arrays, facts["kernel"], self.outputs_[0].num_classes, features)
+    def _recall(self, facts: Mapping[str, Any]) -> None:
         self.selection_, self.best_ = facts["selection"], facts["best"]
         self._finished(facts["history"])
+
+    def _take(self, arrays: Mapping[str, Array]) -> None:
+        height, width = self._preprocess.input_size
+        features = self._preprocess.input_channels * height * width
+        self.svm_ = PairwiseSVM.from_arrays(arrays, self.outputs_[0].num_classes, features)
 
     def _finished(self, history: list[Row]) -> None:
         self.history_, self.n_iter_ = history, 1
@@ -274,18 +243,13 @@ class SVMLearner(FaceClassifier):
 
     def _resumed(self, storage: Storage) -> bool:
         """Take up ``last.safetensors``; False where there is none."""
-        path = storage.folder / "last.safetensors"
-        if not path.is_file():
+        if (last := read_last(storage, ("model",))) is None:
             return False
-        groups, facts = read_arrays(path, ("model",))
-        if facts.get("tag") != storage.tag:
-            raise RunError(
-                f"checkpoint {path} is of another recipe or other data "
-                f"({facts.get('tag')}, this one is {storage.tag})",
-                "train under another --name, or start over with --force",
-            )
+        groups, facts = last
+        path = storage.folder / "last.safetensors"
         try:
-            self._take(groups["model"], facts)
+            self._recall(facts)
+            self._take(groups["model"])
         except KeyError as error:
             raise RunError(f"checkpoint {path} does not say its {error}") from None
         except ValueError as error:
@@ -310,6 +274,8 @@ def _drawn(rows: Array, codes: Array, limit: int, seed: int) -> Array:
         raise DataError(
             f"learner.args.limit = {limit}: there are {classes} classes", f"take {classes} or more"
         )
+    if len(rows) - limit < classes:  # too few are left out to be drawn by class
+        return np.sort(np.random.default_rng(seed).permutation(rows)[:limit])
     taken, _ = train_test_split(rows, train_size=limit, random_state=seed, stratify=codes)
     return np.sort(taken)
 

@@ -55,6 +55,13 @@ HEADS: dict[str, Callable[[int, Mapping[str, int]], nn.Module]] = {
 }
 
 
+def check_dropout(dropout: object) -> None:
+    """Raise RecipeError where a probability to drop is none."""
+    is_number = isinstance(dropout, int | float) and not isinstance(dropout, bool)
+    if not (is_number and 0 <= dropout < 1):  # type: ignore[operator]  # a number here
+        raise RecipeError(f"learner.args.dropout = {dropout!r}: must be a number from 0 to below 1")
+
+
 def make_heads(name: str, in_features: int, outputs: Mapping[str, int]) -> nn.Module:
     """Construct a head by name. Raises RecipeError for an unknown one."""
     if name not in HEADS:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..errors import RecipeError
-from .heads import LinearHeads
+from .heads import LinearHeads, check_dropout
 from .keras_init import keras_init
 
 # (convolutions, filters) of each group; a 2x2 max pool ends it. Source: kontogouris2018, section 6.
@@ -37,8 +37,7 @@ class KontogourisCnn(nn.Module):
         self, in_channels: int, size: tuple[int, int], outputs: Mapping[str, int], *, dropout: float = 0.4
     ) -> None:
         super().__init__()
-        if not 0 <= dropout < 1:
-            raise RecipeError(f"learner.args.dropout = {dropout!r}: must be at least 0 and below 1")
+        check_dropout(dropout)
         height, width = (side // 2 ** len(GROUPS) for side in size)
         if min(height, width) < 1:
             raise RecipeError(

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..errors import RecipeError
-from .heads import LinearHeads
+from .heads import LinearHeads, check_dropout
 
 
 class MLP(nn.Module):
@@ -44,9 +44,7 @@ class MLP(nn.Module):
             )
         if not isinstance(batch_norm, bool):
             raise RecipeError(f"learner.args.batch_norm = {batch_norm!r}: must be true or false")
-        is_number = isinstance(dropout, int | float) and not isinstance(dropout, bool)
-        if not is_number or not 0 <= dropout < 1:
-            raise RecipeError(f"learner.args.dropout = {dropout!r}: must be a number from 0 to below 1")
+        check_dropout(dropout)
         layers: list[nn.Module] = [nn.Flatten()]
         before = in_channels * size[0] * size[1]
         for after in sizes:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from ..errors import RecipeError
-from .heads import LinearHeads
+from .heads import LinearHeads, check_dropout
 from .keras_init import keras_init
 
 
@@ -42,11 +42,10 @@ class WrightCnn(nn.Module):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        for units in dense:
-            if not isinstance(units, int) or units < 1:
-                raise RecipeError(f"learner.args.dense: {units!r} must be a whole number of 1 or more")
-        if not 0 <= dropout < 1:
-            raise RecipeError(f"learner.args.dropout = {dropout!r}: must be at least 0 and below 1")
+        sizes = dense if isinstance(dense, list | tuple) else (0,)
+        if not all(isinstance(units, int) and not isinstance(units, bool) and units >= 1 for units in sizes):
+            raise RecipeError(f"learner.args.dense = {dense!r}: a list of sizes, each 1 or more")
+        check_dropout(dropout)
         # The 5x5 convolution padded by 1 takes two pixels of each side; those of 3x3 keep it.
         height, width = ((side - 2) // 2 // 2 // 2 for side in size)
         if min(height, width) < 1:

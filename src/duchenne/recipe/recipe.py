@@ -168,6 +168,8 @@ def _explain(error: ValidationError, where: str) -> tuple[str, str]:
         location = problem["loc"]
         if location[:2] == ("tune", "space"):  # which of its two shapes it has is no part of its name
             location = tuple(step for i, step in enumerate(location) if i != 3)
+        # Nor which of several kinds a value was held against.
+        location = tuple(step for step in location if not str(step).startswith(("constrained-", "literal[")))
         dotted = ".".join(str(step) for step in location)
         if problem["type"] == "extra_forbidden":
             lines.append(f"unknown key '{dotted}'")

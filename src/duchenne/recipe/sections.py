@@ -268,9 +268,12 @@ class Denoise(Section):
             has changed by no more than `tolerance` (relative) in each of the latest `window` epochs.
         rounds: How many rounds (wang2020: 1), or "until_limit": until that standard deviation is below
             `limit`.
-        every: Epochs from one round to the next (Slade & Gedeon: 50).
+        every: Epochs from one round to the next.
         k: See "bdr".
         limit: A round that finds a standard deviation below it removes nothing and is the last (wang2020).
+        halt: Training ends after the first epoch, a round having been made, whose losses have a variance
+            below it; 0: never. Slade & Gedeon are said to end so; wang2020 does not. Their paper was not at
+            hand: nothing here was checked against it.
         share: See "drop_largest"; of the samples that are left, each round.
         tolerance, window: See `start`.
         max_share: A round after which more than this share of the training part were gone is refused.
@@ -283,6 +286,7 @@ class Denoise(Section):
     every: Count = 1
     k: Positive = 1.0
     limit: NonNegative = 0.01
+    halt: NonNegative = 0.0
     share: Annotated[float, Field(gt=0, lt=1)] = 0.05
     tolerance: Positive = 0.1
     window: Count = 2

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..experiment.run import Run, RunState
+from ..features import Features
 from ..labels import Output
 from ..learners.tree import Tree
 from ..transforms import Preprocess
@@ -28,6 +29,11 @@ _HOW_TO_READ = (
     "below the number (darker) go left, the others right. Beside a square: the share of the label among the "
     "training faces that come there (smoothed), and how many come."
 )
+_HOW_TO_READ_FEATURES = (
+    "Each square is a split; in it stands which number of the face's features is compared (counted from 0). "
+    "Faces where it is at or below the limit go left, the others right. Beside a square: the share of the "
+    "label among the training faces that come there (smoothed), and how many come."
+)
 _CHANNELS = ("red", "green", "blue")
 
 
@@ -42,6 +48,16 @@ def where(tree: Tree, node: int, preprocess: Preprocess) -> tuple[int, int, str]
     channel, place = divmod(int(tree.feature[node]), height * width)
     row, column = divmod(place, width)
     return row, column, _CHANNELS[channel] if preprocess.channels == 3 else ""
+
+
+def looks_at(tree: Tree, node: int, preprocess: Preprocess) -> str:
+    """In words, what a split compares: a pixel, or a number of the features."""
+    if preprocess.features is not None:
+        name, number = preprocess.features.place(int(tree.feature[node]))
+        return f"number {number:,} of {name}"
+    row, column, channel = where(tree, node, preprocess)
+    at = f"row {row}, column {column} of {preprocess.size[0]}x{preprocess.size[1]}"
+    return f"{at}, {channel}" if channel else at
 
 
 def tree_figure(tree: Tree, label: str, preprocess: Preprocess, levels: int = LEVELS) -> Figure:
@@ -90,6 +106,9 @@ def _draw(
 def _draw_grid(axes: Axes, tree: Tree, node: int, x: float, y: float, preprocess: Preprocess) -> None:
     from matplotlib.patches import Rectangle
 
+    if preprocess.features is not None:
+        _draw_feature(axes, tree, node, x, y, preprocess.features)
+        return
     height, width = preprocess.size
     row, column, channel = where(tree, node, preprocess)
     left, top, cell = x - _SIDE / 2, y + _SIDE / 2, (_SIDE / width, _SIDE / height)
@@ -106,6 +125,17 @@ def _draw_grid(axes: Axes, tree: Tree, node: int, x: float, y: float, preprocess
         Rectangle((centre[0] - w / 2, centre[1] - h / 2), w, h, facecolor=BLUE, edgecolor="none", zorder=3)
     )
     beside = f"{percent(share(tree, node), 0)} of {tree.samples[node]:,}" + (f"\n{channel}" * bool(channel))
+    axes.text(x + _SIDE / 2 + 0.05, y, beside, fontsize=6.5, color=GREY, ha="left", va="center", zorder=4)
+
+
+def _draw_feature(axes: Axes, tree: Tree, node: int, x: float, y: float, features: Features) -> None:
+    from matplotlib.patches import Rectangle
+
+    corner = (x - _SIDE / 2, y - _SIDE / 2)
+    axes.add_patch(Rectangle(corner, _SIDE, _SIDE, facecolor="#f4f4f4", edgecolor=GREY, zorder=2))
+    name, number = features.place(int(tree.feature[node]))
+    axes.text(x, y, f"{name}\n{number}", fontsize=7, color=INK, ha="center", va="center", zorder=4)
+    beside = f"{percent(share(tree, node), 0)} of {tree.samples[node]:,}"
     axes.text(x + _SIDE / 2 + 0.05, y, beside, fontsize=6.5, color=GREY, ha="left", va="center", zorder=4)
 
 
@@ -136,16 +166,17 @@ def trees_section(run: Run, state: RunState) -> Section:
             f"{state.epochs_done} of {state.epochs_planned} decision trees, one a label, in "
             f"{duration(state.train_seconds)}; {learner.num_parameters_:,} numbers. A tree counts as an "
             "epoch; until a label's tree stands, the label's share of the training faces answers for it. "
-            f"Pixels: {preprocess.describe()}"
+            f"Input: {preprocess.describe()}"
         ),
         _table(learner),
     ]
+    how = _HOW_TO_READ if preprocess.features is None else _HOW_TO_READ_FEATURES
     done = {(row["output"], row["class"]) for row in learner.history_}
     for output in learner.outputs_:
         pictures = _pictures(learner, output, preprocess, done)
         heading, folded = f"First splits: {output.name}", len(pictures) > 8
         section.sections.append(
-            Section(f"trees-{output.name}", heading, [Text(_HOW_TO_READ), *pictures], folded=folded)
+            Section(f"trees-{output.name}", heading, [Text(how), *pictures], folded=folded)
         )
     return section
 
@@ -157,9 +188,8 @@ def _pictures(
     for k, (label, tree) in enumerate(zip(output.labels, learner.trees_[output.name], strict=True)):
         if tree.left[0] < 0 or (output.name, label) not in done:
             continue
-        row, column, _ = where(tree, 0, preprocess)
-        alt = f"The first splits of the tree of {label}: the first one looks at row {row}, column {column} "
-        alt += f"of {preprocess.size[0]}x{preprocess.size[1]}."
+        first = looks_at(tree, 0, preprocess)
+        alt = f"The first splits of the tree of {label}: the first one looks at {first}."
         drawn = png(tree_figure(tree, label, preprocess))
         name = f"tree-{output.name}-{k}"
         blocks.append(Picture(name, drawn, alt, f"Tree of {label}: its first {LEVELS} levels."))
