@@ -115,3 +115,28 @@ def write_sfew(tmp_path: Path) -> Callable[..., Path]:
         return root.parent
 
     return write
+
+
+@pytest.fixture
+def write_ckplus(tmp_path: Path) -> Callable[..., Path]:
+    """Write a small CK+: a class folder each as CK+48, or peak frames with FACS and emotion files."""
+
+    def write(published: bool = False, subjects: int = 30) -> Path:
+        rng = np.random.default_rng(6)
+        root = tmp_path / "data" / "ckplus"
+        names = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
+        for s in range(subjects):
+            for q in (1, 2):
+                code, stem = (s + q) % 7, f"S{s:03d}_{q:03d}_00000009"
+                below = Path(stem[:4], stem[5:8])
+                here = Path("cohn-kanade-images", below) if published else Path("CK+48", names[code])
+                (root / here).mkdir(parents=True, exist_ok=True)
+                pixels = rng.integers(0, 256, (48, 48)).astype(np.uint8)
+                Image.fromarray(pixels).save(root / here / f"{stem}.png")
+                texts = {"FACS": f"   {12.0:.7e}   {3.0:.7e}\n", "Emotion": f"   {code + 1.0:.7e}\n"}
+                for kind, text in texts.items() if published else ():
+                    (root / kind / below).mkdir(parents=True)
+                    (root / kind / below / f"{stem}_{kind.lower()}.txt").write_text(text)
+        return root.parent
+
+    return write

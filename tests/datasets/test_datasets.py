@@ -20,6 +20,8 @@ Load = Callable[[], FaceSet]
 # Each way in: data set, the fixture that writes its data, the fixture's arguments, the loader's options.
 CASES: dict[str, tuple[str, str | None, dict[str, Any], dict[str, Any]]] = {
     "cifar10": ("cifar10", "write_cifar", {}, {}),
+    "ckplus": ("ckplus", "write_ckplus", {"published": True}, {}),
+    "ckplus 48": ("ckplus", "write_ckplus", {}, {"fold": 2}),
     "fer2013": ("fer2013", "write_fer", {}, {}),
     "fer2013 cut from Training": ("fer2013", "write_fer", {}, {"split": {"train": "Training", "val": 0.2}}),
     "fer2013 majority": ("fer2013", "write_fer", {"votes": True}, {"labels": "ferplus"}),
