@@ -10,6 +10,7 @@ Welsh 2007 (clusters).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -38,17 +39,41 @@ def resample(
     rows = np.asarray(rows, np.float64)
     if clusters is not None:
         rows = _cluster_sums(rows, clusters)
-    n = len(rows)
     done = np.zeros((draws, rows.shape[1]))
+    start = 0
+    for times in _times(len(rows), draws, rng):
+        done[start : start + len(times)] = times.astype(np.float64) @ rows
+        start += len(times)
+    return done
+
+
+def resample_times(
+    n: int, draws: int, rng: np.random.Generator, clusters: Array | None = None
+) -> Iterator[npt.NDArray[np.int64]]:
+    """How often each resample has each sample, ``(b, N)`` at a time: for what is no function of sums.
+
+    Args:
+        n: N.
+        draws: B, the sum of all b.
+        rng: Source of the draws.
+        clusters: As of `resample`.
+    """
+    if clusters is None:
+        yield from _times(n, draws, rng)
+        return
+    codes = np.unique(_owners(clusters), return_inverse=True)[1]
+    for times in _times(int(codes.max(initial=-1)) + 1, draws, rng, width=n):
+        yield times[:, codes]
+
+
+def _times(n: int, draws: int, rng: np.random.Generator, width: int = 0) -> Iterator[npt.NDArray[np.int64]]:
     if not n:
-        return done
-    step = max(1, _BLOCK // n)
+        return
+    step = max(1, _BLOCK // max(n, width))
     for start in range(0, draws, step):
         b = min(step, draws - start)
         drawn = rng.integers(0, n, (b, n)) + n * np.arange(b)[:, None]
-        times = np.bincount(drawn.ravel(), minlength=b * n).reshape(b, n)
-        done[start : start + b] = times.astype(np.float64) @ rows
-    return done
+        yield np.bincount(drawn.ravel(), minlength=b * n).reshape(b, n)
 
 
 def resample_cells(
@@ -90,11 +115,17 @@ def percentiles(values: Array, level: float = LEVEL) -> tuple[float, float]:
 
 
 def _cluster_sums(rows: npt.NDArray[np.float64], clusters: Array) -> npt.NDArray[np.float64]:
-    names, owner = np.unique(clusters, return_inverse=True)
-    nobody = np.asarray(clusters) == ""
-    owner[nobody] = len(names) + np.arange(nobody.sum())
+    owner = _owners(clusters)
     order = np.argsort(owner, kind="stable")
     if not len(order):
         return rows
     starts = np.flatnonzero(np.diff(owner[order], prepend=-1))
     return np.asarray(np.add.reduceat(rows[order], starts, axis=0))
+
+
+def _owners(clusters: Array) -> Array:
+    """A number a cluster; samples of nobody get one each."""
+    names, owner = np.unique(clusters, return_inverse=True)
+    nobody = np.asarray(clusters) == ""
+    owner[nobody] = len(names) + np.arange(nobody.sum())
+    return np.asarray(owner)

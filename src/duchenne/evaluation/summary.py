@@ -36,25 +36,38 @@ Entry of a ``multi`` output:
     annotated         (sample, label) pairs that count (int)
     binary_accuracy, macro_precision, macro_recall, macro_f1, weighted_precision, weighted_recall,
     weighted_f1, map, ece
-    always_no_binary_accuracy, always_yes_macro_f1     what needs no model
+    always_no_binary_accuracy, always_yes_macro_f1, chance_map     what needs no model
     absent            labels without a positive sample: not in the macro averages and map
-    intervals         {binary_accuracy | macro_f1 | weighted_f1: [low, high]}
+    intervals         {binary_accuracy | macro_f1 | weighted_f1 | map: [low, high]}
     without_in_train  {n, binary_accuracy, macro_f1, weighted_f1, intervals} or null
     per_class         [{label, precision, recall, f1, accuracy, average_precision, support (int), n (int),
-                      always_no_accuracy, always_yes_f1}]
+                      always_no_accuracy, always_yes_f1, chance_average_precision, f1_interval}]
+    at_thresholds     the same at a threshold a label: {chosen_here (bool: on these samples, so the figures
+                      flatter), thresholds [A], binary_accuracy, macro_ and weighted_ precision, recall and
+                      f1, intervals, per_class [{label, precision, recall, f1, accuracy}]}; absent where no
+                      thresholds are known
+    cooccurrence      {true, predicted: A rows of A counts (int): samples that have both labels}
+    by_class          figures among the samples of each class of the first single output: {output, rows
+                      [{label, n (int), annotated (int), binary_accuracy, macro_f1,
+                      always_no_binary_accuracy, intervals, per_class [{label, f1, support (int), predicted
+                      (int)}]}]}; absent where there is none with truth
+    argmax_form       {n (int), accuracy, macro_f1, weighted_f1, per_class}: see `multilabel.argmax_form`, of
+                      the samples annotated throughout, over the labels that occur or are answered; absent
+                      where there are none
     reliability       as above, of all pairs: accuracy: share of positives; confidence: mean probability
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from . import calibration, classification, multilabel
+from . import calibration, classification
 from .intervals import LEVEL, percentiles, resample, resample_cells
+from .multi_summary import clean, multi_figures, rows_of
 from .plain import plain
 from .predictions import Predictions
 
@@ -63,7 +76,6 @@ SCHEMA = 1
 Array = npt.NDArray[Any]
 
 _OF_MATRIX = ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1")
-_OF_COUNTS = ("binary_accuracy", "macro_f1", "weighted_f1")
 
 
 def evaluate_predictions(
@@ -73,6 +85,7 @@ def evaluate_predictions(
     bootstrap: int = 1000,
     seed: int = 0,
     groups: Mapping[str, Sequence[str]] | None = None,
+    thresholds: Mapping[str, Sequence[float]] | Literal["choose"] | None = None,
 ) -> dict[str, Any]:
     """Compute every figure (layout above).
 
@@ -82,6 +95,8 @@ def evaluate_predictions(
         bootstrap: Resamples for the intervals; 0 gives null intervals. Subjects are resampled where known.
         seed: Of the resamples; each output's intervals depend on it alone.
         groups: Name -> labels of the first single-label output, whose accuracy is taken among them.
+        thresholds: Multi-label output -> a threshold a label, chosen on other samples (validation); "choose"
+            takes them from these; None: 0.5 alone.
 
     Raises:
         KeyError: A group names a label that the output does not have.
@@ -91,8 +106,17 @@ def evaluate_predictions(
     for output in p.outputs:
         entry: dict[str, Any] = {"kind": output.kind, "labels": output.labels, "n": 0}
         if output.name in p.targets:
-            figures = _single if output.kind == "single" else _multi
-            entry |= figures(p, output.name, bootstrap, seed)
+            if output.kind == "single":
+                entry |= _single(p, output.name, bootstrap, seed)
+            else:
+                own = (
+                    None
+                    if thresholds is None
+                    else "choose"
+                    if thresholds == "choose"
+                    else (thresholds.get(output.name))
+                )
+                entry |= multi_figures(p, output.name, bootstrap, seed, own)
         if wanted and output.kind == "single":
             if entry["n"]:
                 entry["groups"] = _groups(entry["confusion"], output.labels, wanted)
@@ -134,11 +158,11 @@ def _single(p: Predictions, name: str, draws: int, seed: int) -> dict[str, Any]:
         "ece": calibration.calibration_error(bins),
         "majority": matrix.sum(axis=1).max() / len(p),
         "intervals": _single_intervals(p, name, draws, seed),
-        "without_in_train": _clean(p, lambda q: _single_short(q, name, draws, seed)),
-        "per_class": _rows(labels, classification.per_class(matrix)),
-        "one_vs_rest": _rows(labels, classification.one_vs_rest(matrix)),
+        "without_in_train": clean(p, lambda q: _single_short(q, name, draws, seed)),
+        "per_class": rows_of(labels, classification.per_class(matrix)),
+        "one_vs_rest": rows_of(labels, classification.one_vs_rest(matrix)),
         "confusion": matrix,
-        "reliability": _rows(None, bins),
+        "reliability": rows_of(None, bins),
     }
 
 
@@ -174,60 +198,3 @@ def _single_intervals(p: Predictions, name: str, draws: int, seed: int) -> dict[
     sums = resample(np.stack((losses, np.ones(len(p))), 1), draws, rng, p.subject)
     means["log_loss"] = classification.ratio(sums[:, 0], sums[:, 1])
     return {m: percentiles(means[m]) for m in (*_OF_MATRIX, "log_loss")}
-
-
-def _multi(p: Predictions, name: str, draws: int, seed: int) -> dict[str, Any]:
-    known = np.asarray(p.annotated(name).any(axis=1))
-    p = p.select(known)
-    if not len(p):
-        return {"annotated": 0}
-    probs, targets, mask = p.probs[name], p.targets[name], p.annotated(name)
-    labels = p.output(name).labels
-    counts = multilabel.sample_counts(probs, targets, mask).sum(axis=0)
-    table = multilabel.per_label(counts)
-    table["average_precision"] = multilabel.average_precision(probs, targets, mask)
-    bins = calibration.reliability(probs[mask], targets[mask] >= multilabel.THRESHOLD)
-    return {
-        "n": len(p),
-        "annotated": int(mask.sum()),
-        **multilabel.averages(counts),
-        "map": multilabel.mean_average_precision(probs, targets, mask),
-        "ece": calibration.calibration_error(bins),
-        "absent": [x for x, s in zip(labels, table["support"], strict=True) if s == 0],
-        "intervals": _multi_intervals(p, name, draws, seed),
-        "without_in_train": _clean(p, lambda q: _multi_short(q, name, draws, seed)),
-        "per_class": _rows(labels, table),
-        "reliability": _rows(None, bins),
-    }
-
-
-def _multi_short(p: Predictions, name: str, draws: int, seed: int) -> dict[str, Any]:
-    counts = multilabel.sample_counts(p.probs[name], p.targets[name], p.annotated(name)).sum(axis=0)
-    means = multilabel.averages(counts)
-    return {
-        "n": len(p),
-        **{m: means[m] for m in _OF_COUNTS},
-        "intervals": _multi_intervals(p, name, draws, seed),
-    }
-
-
-def _multi_intervals(p: Predictions, name: str, draws: int, seed: int) -> dict[str, Any]:
-    rows = multilabel.sample_counts(p.probs[name], p.targets[name], p.annotated(name))
-    drawn = resample(rows.reshape(len(rows), -1), draws, np.random.default_rng(seed), p.subject)
-    means = multilabel.averages(drawn.reshape(draws, *rows.shape[1:]))
-    return {m: percentiles(means[m]) for m in _OF_COUNTS}
-
-
-def _clean(p: Predictions, figures: Any) -> dict[str, Any] | None:
-    """The short figures without the samples that stand in training; None where that changes nothing."""
-    if p.in_train is None or not p.in_train.any():
-        return None
-    rest = p.select(~p.in_train)
-    return dict(figures(rest)) if len(rest) else {"n": 0}
-
-
-def _rows(labels: tuple[str, ...] | None, columns: Mapping[str, Array]) -> list[dict[str, Any]]:
-    """Columns -> one dict a class (or bin)."""
-    names = list(columns)
-    rows = [dict(zip(names, values, strict=True)) for values in zip(*columns.values(), strict=True)]
-    return rows if labels is None else [{"label": x, **row} for x, row in zip(labels, rows, strict=True)]

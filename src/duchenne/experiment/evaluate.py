@@ -14,7 +14,7 @@ from ..build import build_faces
 from ..datasets import load
 from ..datasets.audit import exact_keys
 from ..datasets.faceset import SPLITS, FaceSet
-from ..errors import DataError, RecipeError, did_you_mean
+from ..errors import DataError, RecipeError, RunError, did_you_mean
 from ..evaluation import Predictions, evaluate_predictions
 from ..labels import match_labels
 from ..recipe import Recipe
@@ -167,7 +167,12 @@ def _evaluate_part(
     predictions.save(run.predictions_path(name))
     training = dict(artifact.card.training)
     groups = recipe.evaluate.groups
-    metrics = evaluate_predictions(predictions, views=views, groups=groups) | {
+    metrics = evaluate_predictions(
+        predictions,
+        views=views,
+        groups=groups,
+        thresholds="choose" if name == "val" else _thresholds(run, artifact, views),
+    ) | {
         "name": name,
         "split": split,
         "part": sorted(set(part.part.tolist()) - {""}),
@@ -180,6 +185,22 @@ def _evaluate_part(
         "notes": list(part.notes),
     }
     return Evaluated(name, metrics)
+
+
+def _thresholds(run: Run, artifact: Artifact, views: str) -> dict[str, list[float]]:
+    """What validation chose for each label of the multi-label outputs, for the same weights and views."""
+    try:
+        val = run.metrics().get("val", {})
+    except RunError:  # it says so where that file is asked for
+        return {}
+    if val.get("epoch") != artifact.card.training["epoch"] or val.get("views") != views:
+        return {}
+    found = {}
+    for output in artifact.outputs:
+        entry = val.get("outputs", {}).get(output.name, {})
+        if entry.get("labels") == list(output.labels) and "at_thresholds" in entry:
+            found[output.name] = [float(t) for t in entry["at_thresholds"]["thresholds"]]
+    return found
 
 
 def _predict(
