@@ -11,10 +11,12 @@ Trial = Mapping[str, Any]
 HEAD = """\
 # Denoising: what it finds, and what it costs
 
-Bimodal Distribution Removal (BDR; Slade & Gedeon 1993, wang2020 section 2.3) leaves out of training the
-faces whose losses are far above the mean: of the losses above their mean M1, those above M2 + k * s2 (the
-mean and standard deviation of that upper part). On real data nobody knows which labels are wrong. Here the
-truth is known: labels of the training part were flipped on purpose (uniformly to another class), and
+Bimodal Distribution Removal (BDR; wang2020, section 2.3, after Slade & Gedeon 1993, whose paper was not at
+hand, so that nothing is checked against it) leaves out of training the faces whose losses are far above the
+mean: of the losses above their mean M1, those above M2 + k * s2 (the mean and standard deviation of that
+upper part). `denoise.halt` ends a training once the variance of the losses is below a constant; here, as in
+wang2020, it is off. On real data nobody knows which labels are wrong. Here the truth is known: labels of the
+training part were flipped on purpose (uniformly to another class), and
 FER2013's own labels are judged by the FER+ votes. Validation, which picks the epoch, and test keep theirs.
 
 Beside it stand two others: a fixed share of the largest losses (5% where nothing was flipped, else exactly

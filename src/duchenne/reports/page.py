@@ -16,7 +16,11 @@ from .evaluated import evaluation_sections, key_section
 from .mistakes import ImageOf
 from .overview import circumstances_section, data_section, recipe_section, status_words, training_section
 from .style import new_figure
+from .svm_section import svm_section
 from .tree_figure import trees_section
+
+# Learners whose training is no row of epochs.
+_TRAINING = {"trees": trees_section, "svm": svm_section}
 
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
@@ -43,7 +47,7 @@ def write_report(run: Run, *, image_of: ImageOf | None = None, images: bool = Tr
     state = run.state
     sections = [
         key_section(run, state),
-        trees_section(run, state) if run.recipe.learner.name == "trees" else training_section(run, state),
+        _TRAINING.get(run.recipe.learner.name, training_section)(run, state),
         *denoise_section(run, image_of if images else None, images),
         *evaluation_sections(run, image_of if images else None, images),
         data_section(run.info("data")),

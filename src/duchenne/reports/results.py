@@ -273,7 +273,9 @@ def _status(
             "complete",
             f"Exact settings, {number}; the recipe's own stopping rule ended the training early.",
         )
-    return "complete", f"Exact settings, all {seeds[0].epochs_planned} epochs, {number}."
+    planned = seeds[0].epochs_planned
+    epochs = f"all {planned} epochs" if planned > 1 else "its one epoch"
+    return "complete", f"Exact settings, {epochs}, {number}."
 
 
 def _whole(run: Run, seed: SeedResult) -> bool:
