@@ -26,7 +26,7 @@ from duchenne.errors import RecipeError
 from duchenne.learners.onnx_export import export_onnx
 from duchenne.models import Backbone, make_model
 from duchenne.models.bodies import FAMILIES, make_body, read_config
-from duchenne.models.heads import LinearHeads, Wang2020Heads, make_heads
+from duchenne.models.heads import DenseHeads, LinearHeads, Wang2020Heads, make_heads
 
 torch.set_num_threads(1)
 OUT = {"emotion": 7}
@@ -191,6 +191,28 @@ def test_wang2020_head_layer_by_layer() -> None:
         h = torch.where(h > 0, scale * h, scale * alpha * (h.exp() - 1))
         last = head.last.heads["emotion"]
         torch.testing.assert_close(head.eval()(x)["emotion"], h @ last.weight.T + last.bias)
+
+
+def test_the_heads_of_chan2023() -> None:
+    """Two dense layers with ReLU; trainable and all parameters as the report counts them."""
+    outputs = {"emotion": 3, "au": 15}
+    torch.manual_seed(0)
+    head = make_heads("dense", 1024, outputs)
+    assert isinstance(head, DenseHeads)
+    net = make_model(
+        "backbone", 1, (96, 96), outputs, {"name": "mobilenet-v1", "head": "dense", "frozen": True}
+    )
+    counts = [sum(p.numel() for p in net.parameters() if p.requires_grad or every) for every in (False, True)]
+    assert [round(count / 1e6, 1) for count in counts] == [2.1, 5.3]  # chan2023, section 5
+    x = torch.randn(3, 1024)
+    first, second = head.hidden[0], head.hidden[2]
+    with torch.no_grad():
+        h = (x @ first.weight.T).clamp(min=0)  # biases begin at 0, as Keras' do
+        h = (h @ second.weight.T).clamp(min=0)
+        for name, logits in head(x).items():
+            torch.testing.assert_close(logits, h @ head.last.heads[name].weight.T)
+    limit = (6 / 2048) ** 0.5  # Glorot & Bengio 2010, equation 16
+    assert 0.99 * limit < float(first.weight.detach().abs().max()) <= limit
 
 
 # -- what is refused ----------------------------------------------------------------------------------------

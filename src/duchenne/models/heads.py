@@ -8,6 +8,9 @@ import torch
 from torch import nn
 
 from ..errors import RecipeError, did_you_mean
+from .keras_init import keras_init
+
+_DENSE = 1024  # chan2023, section 3
 
 
 class LinearHeads(nn.Module):
@@ -49,7 +52,31 @@ class Wang2020Heads(nn.Module):
         return logits
 
 
+class DenseHeads(nn.Module):
+    """Two dense layers of 1,024 with ReLU, then one linear layer per output; begins as Keras' layers do.
+
+    Args:
+        in_features: F; 1,024 in the report.
+        outputs: Output name -> number of labels.
+
+    Source: chan2023, section 3. The activation is unstated there.
+    """
+
+    def __init__(self, in_features: int, outputs: Mapping[str, int]) -> None:
+        super().__init__()
+        layers = [nn.Linear(in_features, _DENSE), nn.ReLU(), nn.Linear(_DENSE, _DENSE), nn.ReLU()]
+        self.hidden = nn.Sequential(*layers)
+        self.last = LinearHeads(_DENSE, outputs)
+        keras_init(self)
+
+    def forward(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Map features ``(N, F)`` to logits ``{name: (N, K)}``."""
+        logits: dict[str, torch.Tensor] = self.last(self.hidden(features))
+        return logits
+
+
 HEADS: dict[str, Callable[[int, Mapping[str, int]], nn.Module]] = {
+    "dense": DenseHeads,
     "linear": LinearHeads,
     "wang2020": Wang2020Heads,
 }
