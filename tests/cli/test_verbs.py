@@ -173,7 +173,7 @@ def test_data_audit(call: Call, method: str) -> None:
     assert found.json()["n"] == 140
 
 
-def test_data_labels(call: Call, tmp_path: Path) -> None:
+def test_data_labels(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for part in ("Train_Aligned_Faces", "Val_Aligned_Faces"):
         for label in ("Angry", "Disgust", "Fear", "Happy", "Neutral", "Sad", "Surprise"):
             folder = tmp_path / "sfew" / part / label
@@ -189,6 +189,10 @@ def test_data_labels(call: Call, tmp_path: Path) -> None:
     again = call("data", "labels", "--data", tmp_path)
     assert again.code != 0
     assert "--replace" in again.err
+    (tmp_path / "sfew" / "val_labels.csv").unlink()
+    monkeypatch.setenv("DUCHENNE_DATA", str(tmp_path))
+    assert call("data", "labels", "--replace").code == 2  # what it writes into is named, not taken from there
+    assert not (tmp_path / "sfew" / "val_labels.csv").exists()
     assert call("data", "labels", "--data", tmp_path, "--replace").code == 0
 
 

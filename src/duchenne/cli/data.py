@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
@@ -71,20 +72,21 @@ def audit_command(
 
 
 def labels_command(
-    data: DataDir = None,
+    data: Annotated[
+        Path,
+        typer.Option("--data-dir", "--data", metavar="DIR", help="Folder that holds sfew/; written into."),
+    ],
     replace: Annotated[bool, typer.Option("--replace", help="Write over label files that exist.")] = False,
 ) -> None:
     """Write SFEW's label files, train_labels.csv and val_labels.csv, beside its folders, as wang2020 does.
 
-    Afterwards the data set "sfew" reads the images and labels that they name; edit them, or delete them.
+    $DUCHENNE_DATA is not heeded, for this writes. Afterwards the data set "sfew" reads the images and labels
+    that the files name; edit them, or delete them.
 
     Example: duchenne data labels --data ~/fer
     """
-    from ..datasets.sfew import LAYOUT, write_label_csvs
-    from ..errors import DataError
+    from ..datasets.sfew import write_label_csvs
 
-    if data is None:
-        raise DataError("which data folder?", LAYOUT)
     for path in write_label_csvs(data, replace=replace):
         typer.echo(str(path))
 

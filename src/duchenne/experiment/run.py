@@ -202,7 +202,10 @@ class Run:
     def info(self, name: Literal["environment", "data", "denoise"]) -> dict[str, Any]:
         """environment.json, data.json or denoise.json; empty where it is missing."""
         path = self.path / f"{name}.json"
-        return dict(read_json(path)) if path.is_file() else {}
+        found = read_json(path) if path.is_file() else {}
+        if not isinstance(found, dict):
+            raise RunError(f"{path} is damaged: it holds no JSON object", "train again with --force")
+        return dict(found)
 
     def save_info(self, name: Literal["environment", "data", "denoise"], value: Mapping[str, Any]) -> None:
         """Replace environment.json, data.json or denoise.json."""
