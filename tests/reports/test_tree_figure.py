@@ -52,10 +52,12 @@ def test_where_a_split_looks() -> None:
 def test_splits_of_features_are_no_pixels() -> None:
     features = [{"name": "phog", "bins": 1, "levels": 1}, {"name": "lpq", "window": 3, "grid": [1, 1]}]
     preprocess = Preprocess(size=(8, 8), features=features)  # type: ignore[arg-type]  # as a recipe has them
-    tree = by_hand()  # PHOG gives 5 numbers: the root's 6 is the second one of LPQ
+    tree = by_hand()
+    tree.threshold[0] = 0.000123
+    # PHOG gives 5 numbers: the root's 6 is the second one of LPQ
     assert [looks_at(tree, node, preprocess) for node in (0, 1)] == ["number 1 of lpq", "number 0 of phog"]
     figure = tree_figure(tree, "happy", preprocess)
-    assert {"lpq\n1", "phog\n0", "lpq\n6", "≤ 0.25"} <= {t.get_text() for t in figure.axes[0].texts}
+    assert {"lpq\n1", "phog\n0", "lpq\n6", "≤ 0.00012"} <= {t.get_text() for t in figure.axes[0].texts}
     marks = [
         p
         for p in figure.axes[0].patches

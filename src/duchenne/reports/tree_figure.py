@@ -92,11 +92,13 @@ def _draw(
         return
     half = 2.0 ** (levels - level - 2)  # to a child, sideways
     low = y - _SIDE / 2
+    # Pixels lie in [0, 1]; a histogram's numbers may all be far below 0.01.
+    limit = f"{tree.threshold[node]:.2f}" if preprocess.features is None else f"{tree.threshold[node]:.2g}"
     for child, side, sign in ((int(tree.left[node]), -1, "≤"), (int(tree.right[node]), 1, ">")):
         top = -_STEP * (level + 1) + (_SIDE / 2 if level + 1 < levels and tree.left[child] >= 0 else 0.24)
         axes.plot([x, x + side * half], [low - 0.13, top], color=GREY, linewidth=0.9, zorder=1)
         axes.text(
-            x + side * 0.08, low - 0.02, f"{sign} {tree.threshold[node]:.2f}", fontsize=7, color=INK,
+            x + side * 0.08, low - 0.02, f"{sign} {limit}", fontsize=7, color=INK,
             ha="right" if side < 0 else "left", va="top", zorder=4,
         )  # fmt: skip
         _draw(axes, tree, child, level + 1, x + side * half, levels, preprocess)
