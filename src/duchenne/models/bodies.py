@@ -108,7 +108,7 @@ def make_body(name: str, config: Config, pretrained: bool) -> nn.Module:
             body: nn.Module = transformers.AutoModel.from_config(config)
     else:
         where = source_of(name)
-        with _errors(name, f"the weights of '{where}' cannot be loaded"), _quiet(transformers):
+        with _errors(name, f"the weights of '{where}' cannot be loaded"), quiet():
             body, found = transformers.AutoModel.from_pretrained(
                 where,
                 config=config,
@@ -180,9 +180,9 @@ def _errors(name: str, what: str) -> Iterator[None]:
 
 
 @contextmanager
-def _quiet(transformers: Any) -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """No bars and no table of loaded weights; what is missing is checked by us."""
-    logging = transformers.utils.logging
+    logging = _transformers().utils.logging
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

@@ -35,7 +35,7 @@ import numpy.typing as npt
 import torch
 
 from ..errors import DataError, DuchenneError
-from .bodies import make_body, read_config
+from .bodies import make_body, quiet, read_config
 
 Array = npt.NDArray[Any]
 
@@ -94,7 +94,8 @@ def convert(source: Path, folder: Path) -> None:
     body = body_of(_read(source))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        body.save_pretrained(folder, safe_serialization=True)
+        with quiet():
+            body.save_pretrained(folder)
     except OSError as error:
         raise DataError(f"{folder} cannot be written: {error}", "name another folder") from None
 

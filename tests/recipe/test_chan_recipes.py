@@ -1,0 +1,50 @@
+"""The recipes of chan2023: settings, and what is claimed, against the report."""
+
+from __future__ import annotations
+
+import pytest
+
+from duchenne.recipe import load_recipe
+
+NAMES = ("chan-base", "chan-large", "chan-transfer")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_are_the_reports(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.data.outputs == ("emotion", "au")
+    assert (recipe.optimizer.name, recipe.optimizer.lr, recipe.train.batch_size) == ("adam", 1e-3, 16)
+    assert recipe.stop.targets == {"val_emotion_accuracy": 0.80, "val_au_binary_accuracy": 0.70}
+    assert recipe.stop.past_patience
+    assert recipe.balance.oversample == (500 if name == "chan-large" else "largest")
+    assert recipe.learner.args["head"] == "dense"
+    assert (recipe.augment.scale > 0, recipe.augment.brightness > 0) == (True, True)
+    assert (recipe.augment.contrast > 0 and recipe.augment.rotate > 0) is (name == "chan-large")
+    assert (recipe.loss.l1 > 0) is (name == "chan-large")
+    is_frozen = bool(recipe.learner.args.get("frozen"))
+    assert is_frozen == recipe.learner.args["pretrained"] == (recipe.train.feature_copies > 0)
+    assert is_frozen is (name == "chan-transfer")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_people_are_on_one_side_and_the_figures_are_not_held_against_the_claims(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.data.options["by"] == "subject"
+    assert "233" in recipe.expect.not_comparable
+    assert any("48x48" in note and "327" in note for note in recipe.expect.notes)
+    assert any("sigmoid" in note for note in recipe.expect.notes)
+
+
+def test_claims() -> None:
+    base, large, transfer = (load_recipe(name).expect.test for name in NAMES)
+    assert base == {"accuracy": pytest.approx(69 / 84, abs=5e-5), "weighted_f1": 0.8099}
+    assert large == {"weighted_f1": 0.8915}
+    assert transfer == {}  # the report prints none
+
+
+def test_base_and_transfer_differ_in_the_body_alone() -> None:
+    """The report: the transfer model uses the training set of the base model."""
+    base, transfer = (load_recipe(name) for name in ("chan-base", "chan-transfer"))
+    same = {"id", "title", "source", "cost", "expect", "learner", "train"}
+    assert base.model_dump(exclude=same) == transfer.model_dump(exclude=same)
+    assert base.train.epochs == transfer.train.epochs
