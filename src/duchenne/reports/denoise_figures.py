@@ -30,7 +30,8 @@ def variance_curve(history: Sequence[Mapping[str, Any]], rounds: Sequence[Record
         axes.axvline(record["epoch"], color=RED, linestyle=":", linewidth=1.4)
         axes.annotate(
             f"round {record['round']}: {len(record['removed']):,} left out", (record["epoch"], 0.98),
-            xycoords=("data", "axes fraction"), xytext=(3, 0), textcoords="offset points", rotation=90, va="top", ha="left", fontsize=8, color=INK,
+            xycoords=("data", "axes fraction"), xytext=(3, 0), textcoords="offset points",
+            rotation=90, va="top", ha="left", fontsize=8, color=INK,
         )  # fmt: skip
     axes.set_xlabel("epoch")
     axes.set_ylabel("variance of the losses", fontsize=9)
