@@ -12,6 +12,7 @@ from .claims import claims_table, figure_title
 from .grids import confusion_matrix
 from .measured import Evaluated, OutputFigures, evaluations
 from .mistakes import ImageOf, mistake_blocks
+from .multi_blocks import multi_blocks
 from .style import png
 
 UNDEFINED = (
@@ -90,7 +91,8 @@ def _multi_table(pairs: Sequence[tuple[Evaluated, OutputFigures]]) -> Table:
         "of answering no",
         "macro F1",
         "of answering yes",
-        "weighted F1",
+        "mean average precision",
+        "by chance",
     ]
     rows = []
     for e, o in pairs:
@@ -102,12 +104,13 @@ def _multi_table(pairs: Sequence[tuple[Evaluated, OutputFigures]]) -> Table:
                 percent(f.get("always_no_binary_accuracy")),
                 with_interval(f.get("macro_f1"), i.get("macro_f1")),
                 percent(f.get("always_yes_macro_f1")),
-                percent(f.get("weighted_f1")),
+                with_interval(f.get("map"), i.get("map")),
+                percent(f.get("chance_map")),
             ]
         )  # fmt: skip
     note = (
         "A label is answered yes at a probability of 0.5 or more. Beside the figures stands what answering "
-        "no (or yes) to everything would reach without looking at a face."
+        "no (or yes) to everything, or ranking the faces by chance, would reach without looking at a face."
     )
     return Table("Several labels a face", head, rows, [note])
 
@@ -126,7 +129,9 @@ def evaluation_sections(run: Run, image_of: ImageOf | None, images: bool) -> lis
                 )
                 section.sections.append(Section(f"eval-{e.anchor}-{o.anchor}", f"Output {o.name}", [nothing]))
                 continue
-            blocks = _single_blocks(e, o) if o.kind == "single" else _multi_blocks(e, o)
+            blocks = _single_blocks(e, o) if o.kind == "single" else multi_blocks(run, e, o)
+            if o.kind == "multi" and o.clean and o.clean_n:
+                blocks.append(_overlap_table(o))
             if o.kind == "single" and predictions is not None:
                 # The images are those of the run's own data; another set's ids ("SET-split") may name other
                 # faces there.
@@ -284,43 +289,3 @@ def _overlap_table(o: OutputFigures) -> Table:
     ]
     caption = f"With and without the {o.n - o.clean_n:,} faces whose image also stands in training"
     return Table(caption, ["faces", "number", *(figure_title(n) for n in names)], rows)
-
-
-def _multi_blocks(e: Evaluated, o: OutputFigures) -> list[Block]:
-    rows = [
-        [
-            r.label + ("" if r.support else " (absent)"),
-            percent(r.precision), percent(r.recall), percent(r.f1), percent(r.baseline_f1),
-            percent(r.accuracy), percent(r.baseline_accuracy), f"{r.support:,}",
-        ]
-        for r in o.rows
-    ]  # fmt: skip
-    head = [
-        "label",
-        "precision",
-        "recall",
-        "F1",
-        "F1 of yes always",
-        "accuracy",
-        "accuracy of no always",
-        "faces with it",
-    ]
-    notes = [UNDEFINED] if any(v is None for r in o.rows for v in (r.precision, r.recall, r.f1)) else []
-    absent = [r.label for r in o.rows if not r.support]
-    if absent:
-        notes.append(f"Absent from this part, and not in the averages: {', '.join(absent)}.")
-    chart = figures.label_bars(
-        [r.label for r in o.rows], [r.f1 for r in o.rows],
-        [r.baseline_f1 for r in o.rows], [r.support for r in o.rows],
-    )  # fmt: skip
-    words = ", ".join(
-        f"{r.label} {decimal(r.f1, 2)} (yes always {decimal(r.baseline_f1, 2)})" for r in o.rows
-    )
-    blocks: list[Block] = [
-        Picture(f"labels-{e.anchor}-{o.anchor}", png(chart), f"F1 per label: {words}.",
-                "F1 per label; the black mark is what answering yes to every face reaches.", wide=False),
-        Table("Per label", head, rows, notes),
-    ]  # fmt: skip
-    if o.clean and o.clean_n:
-        blocks.append(_overlap_table(o))
-    return blocks

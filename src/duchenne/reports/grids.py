@@ -70,6 +70,30 @@ def confusion_matrix(counts: npt.ArrayLike, labels: Sequence[str]) -> Figure:
     return figure
 
 
+def cooccurrence(true: npt.ArrayLike, predicted: npt.ArrayLike, labels: Sequence[str]) -> Figure:
+    """Of the samples with the row's label, the share (%) that has the column's too: true beside predicted.
+
+    Args:
+        true: ``(A, A)`` counts of samples with both labels, the diagonal those of each.
+        predicted: The same of the answers.
+        labels: A label names.
+    """
+    k = len(labels)
+    beside = k <= _MOST_SIDE_BY_SIDE
+    side = 4.3 if beside else min(8.0, 2.0 + 0.46 * k)
+    figure = new_figure(2 * side + 0.2 if beside else side + 1.2, side * 0.97 if beside else 2 * side)
+    panels = figure.subplots(1, 2) if beside else figure.subplots(2, 1)
+    for axes, counts, title in zip(panels, (true, predicted), ("As it is", "As answered"), strict=True):
+        matrix = np.asarray(counts, dtype=np.float64)
+        alone = matrix.diagonal()[:, None]
+        rates = np.divide(100.0 * matrix, alone, out=np.full(matrix.shape, np.nan), where=alone > 0)
+        texts = [["n/a" if math.isnan(v) else f"{v:.0f}" for v in row] for row in rates.tolist()]
+        _panel(axes, rates, texts if k <= _MOST_WITH_NUMBERS else [], labels, f"{title} (%)", top=100.0)
+        axes.set_xlabel("has this label too")
+        axes.set_ylabel("of the faces with this label")
+    return figure
+
+
 def _panel(
     axes: Axes,
     values: npt.NDArray[np.float64],
