@@ -34,6 +34,7 @@ from .pixels import ShapedPixels
 from .schedules import factor
 from .scratch_keeper import ScratchKeeper
 from .start import Slots, Which, begins, read_trained, side_by_side, take_over
+from .threads import one_blas_thread
 from .weighting import balanced
 
 # Samples per batch of a prediction.
@@ -159,7 +160,8 @@ class ScratchLearner(ArrayLearner):
         keeper.begin(math.ceil(len(train) / solver.batch_size))
         try:
             if keeper.halted() is None:
-                solver.fit(train, held_out)
+                with one_blas_thread():
+                    solver.fit(train, held_out)
         except FloatingPointError as error:
             raise TrainingError(f"{error}; {keeper.kept()}", "a lower optimizer.lr usually helps") from None
         if solver.best_parameters:

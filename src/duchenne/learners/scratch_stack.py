@@ -8,6 +8,7 @@ from ..datasets.faceset import FaceSet
 from ..scratch import Member, Stack
 from .contract import Row
 from .scratch_learner import FaceExamples, ScratchLearner
+from .threads import one_blas_thread
 
 
 def fit_stacked(
@@ -52,7 +53,8 @@ def fit_stacked(
     )  # fmt: skip
     for epoch in range(1, solver.epochs + 1):
         stack.epochs = epoch
-        stack.fit(examples, held_out)
+        with one_blas_thread():
+            stack.fit(examples, held_out)
         on_epoch(epoch, stack.history, stack.best)
         if len(stack.failures) == len(members):
             break
