@@ -21,7 +21,7 @@ from duchenne.experiment import Run
 
 # Long enough an epoch for a kill to fall into it.
 SLOW = (
-    "train", "demo", "--set", "data.options.n=600", "--set", "train.epochs=8", "--set", "train.batch_size=32",
+    "train", "demo", "--set", "data.options.n=600", "--set", "train.epochs=60", "--set", "train.batch_size=32",
     "--set", "learner.args={filters=[8,16]}", "--set", "data.options.difficulty=easy", "--name", "slow",
 )  # fmt: skip
 
@@ -65,13 +65,13 @@ def test_killed_at_random_moments_it_ends_with_the_same_numbers(
         assert process.returncode == -signal.SIGKILL, "it was done before the kill"
         state = Run.open(broken / "slow").state
         assert state.status == "running"
-        assert attempt <= state.epochs_done < 8
+        assert attempt <= state.epochs_done < 60
     answer = call(*SLOW, "--runs", broken, "--resume")
     assert answer.code == 0
     assert "going on after epoch" in answer.err
     one, other = Run.open(tmp_path / "whole" / "slow"), Run.open(broken / "slow")
     (rows, weights), (again, weights_again) = learned(one), learned(other)
-    assert len(rows) == 8
+    assert len(rows) == 60
     assert again == rows
     assert weights.keys() == weights_again.keys()
     assert all(torch.equal(weights[k], weights_again[k]) for k in weights)
