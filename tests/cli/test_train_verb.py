@@ -21,8 +21,9 @@ from duchenne.experiment import Run
 
 # Long enough an epoch for a kill to fall into it.
 SLOW = (
-    "train", "demo", "--set", "data.options.n=600", "--set", "train.epochs=60", "--set", "train.batch_size=32",
-    "--set", "learner.args={filters=[8,16]}", "--set", "data.options.difficulty=easy", "--name", "slow",
+    "train", "demo", "--set", "data.options.n=600", "--set", "train.epochs=60",
+    "--set", "train.batch_size=32", "--set", "learner.args={filters=[8,16]}",
+    "--set", "data.options.difficulty=easy", "--name", "slow",
 )  # fmt: skip
 
 
