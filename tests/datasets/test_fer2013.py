@@ -120,6 +120,35 @@ def test_ferplus_labels(write_fer: Write) -> None:
     assert (both.masks["ferplus"].all(axis=1) == (both.split != "")).all()
 
 
+def test_faces_that_ferplus_drops_may_stay_unlabelled(write_fer: Write) -> None:
+    root = write_fer(votes=True)
+    gone = load_fer2013(root, labels="both", votes="probability").split == ""
+    assert 0 < gone.sum() < len(gone)
+    faces = load_fer2013(root, labels="both", votes="probability", dropped="unlabelled")
+    assert [len(faces.where(s)) for s in ("train", "val", "test")] == [56, 14, 14]
+    np.testing.assert_array_equal(faces.hard("ferplus") == -1, gone)
+    np.testing.assert_array_equal(faces.hard("emotion"), np.arange(84) % 7)
+    several = load_fer2013(root, labels="both", votes="multi-target", dropped="unlabelled")
+    assert (several.masks["ferplus"].any(axis=1) != (several.targets["ferplus"].sum(axis=1) == 0)).all()
+    with pytest.raises(DataError, match="did you mean 'unlabelled'"):
+        load_fer2013(root, labels="both", dropped="unlabeled")  # type: ignore[arg-type]
+    with pytest.raises(DataError, match='needs labels = "both"'):
+        load_fer2013(root, labels="ferplus", dropped="unlabelled")
+
+
+def test_copies_of_held_out_images_leave_the_training_part(write_fer: Write, fer_pixels: np.ndarray) -> None:
+    fer_pixels[3], fer_pixels[4] = fer_pixels[60], fer_pixels[80]  # one of PublicTest, one of PrivateTest
+    fer_pixels[6] = fer_pixels[5]  # twice in Training: both stay
+    root = write_fer()
+    assert len(load_fer2013(root).where("train")) == 56
+    faces = load_fer2013(root, copies="out")
+    assert np.flatnonzero(faces.split == "").tolist() == [3, 4]
+    assert "2 training faces left out" in faces.notes[-1]
+    assert [len(faces.where(s)) for s in ("val", "test")] == [14, 14]
+    with pytest.raises(DataError, match="copies"):
+        load_fer2013(root, copies="away")  # type: ignore[arg-type]
+
+
 def test_ferplus_must_fit(write_fer: Write) -> None:
     root = write_fer()
     with pytest.raises(DataError, match=r"votes .* are missing"):
@@ -159,3 +188,13 @@ def test_real_ferplus(data_dir: Path, shared_cache: Path) -> None:
     used = faces.targets["emotion"][faces.split != ""]
     np.testing.assert_allclose(used.sum(axis=1), 1, atol=1e-6)
     assert len(used) == 34_966
+
+
+@pytest.mark.real_data
+def test_real_copies(data_dir: Path, shared_cache: Path) -> None:
+    """280 images of PublicTest and 288 of PrivateTest stand in Training (`duchenne data audit fer2013`)."""
+    faces = load_fer2013(data_dir, copies="out", cache_dir=shared_cache)
+    held_out = {faces.image(i).tobytes() for i in np.flatnonzero(np.isin(faces.split, ["val", "test"]))}
+    train = np.flatnonzero(faces.split == "train")
+    assert len(train) == 28_709 - 703
+    assert not any(faces.image(i).tobytes() in held_out for i in train)

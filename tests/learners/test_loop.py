@@ -48,7 +48,7 @@ def differ(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 def twin(
-    faces: FaceSet, *, epochs: int, batch: int, seed: int, weight: Any = None
+    faces: FaceSet, *, epochs: int, batch: int, seed: int, weight: Any = None, mixup: float = 0.0
 ) -> tuple[Any, list[float]]:
     """SGD with momentum, emotion + 0.5 au, L2, label smoothing, lr x0.9 an epoch, as one would write it."""
     torch.manual_seed(epoch_seed(seed, 0))
@@ -63,36 +63,51 @@ def twin(
     for epoch in range(1, epochs + 1):
         order = np.random.default_rng(epoch_seed(seed, epoch)).permutation(len(x))
         total = 0.0
+        drawn = torch.Generator().manual_seed(epoch_seed(seed, epoch, 10_000))
         for start in range(0, len(x), batch):
             rows = order[start : start + batch]
             for group in optimizer.param_groups:
                 group["lr"] = 0.05 * 0.9 ** (epoch - 1)
-            out = net(x[rows])
+            inputs, share, other = x[rows], 1.0, rows
+            if mixup:
+                inputs, others, share = Augment(mixup=mixup).mix(inputs, drawn)
+                other = rows[others.numpy()]
+            out = net(inputs)
             z, a = out["emotion"], out["au"]
-            smooth = F.cross_entropy(z, y[rows], reduction="none", label_smoothing=0.1)
-            multi = F.binary_cross_entropy_with_logits(a, au[rows], reduction="none").mean(1)
+
+            def losses_of(which: Any, z: Any = z, a: Any = a) -> tuple[Any, Any]:
+                return (
+                    F.cross_entropy(z, y[which], reduction="none", label_smoothing=0.1),
+                    F.binary_cross_entropy_with_logits(a, au[which], reduction="none").mean(1),
+                )
+
+            (s1, m1), (s2, m2) = losses_of(rows), losses_of(other)
+            smooth, multi = share * s1 + (1 - share) * s2, share * m1 + (1 - share) * m2
             loss = (w[rows] * (smooth + 0.5 * multi)).sum() / (len(rows) * w.mean())
             loss = loss + 0.01 / 2 * sum((p**2).sum() for p in net.parameters() if p.ndim > 1)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            plain = F.cross_entropy(z, y[rows], reduction="none") + 0.5 * multi
+            plain = F.cross_entropy(z, y[rows], reduction="none") + 0.5 * m1
             total += float(plain.sum().detach())
         losses.append(total / len(x))
     return net, losses
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-def test_equals_the_plain_loop(make_faces: Faces, make_learner: Learner, weighted: bool) -> None:
+@pytest.mark.parametrize(("weighted", "mixup"), [(False, 0.0), (True, 0.0), (False, 0.5)])
+def test_equals_the_plain_loop(
+    make_faces: Faces, make_learner: Learner, weighted: bool, mixup: float
+) -> None:
     """37 samples in batches of 8: the last batch, of 5, weighs as its samples do."""
     weight = np.linspace(0.2, 3, 37) if weighted else None
     faces = make_faces(37, au=True, sample_weight=weight)
     learner = make_learner(
         seed=5,
+        augment=Augment(mixup=mixup),
         schedule=Schedule(name="epoch_decay", rate=0.9),
         loss=Loss(weights={"au": 0.5}, l2=0.01, label_smoothing=0.1),
     ).fit(faces)
-    net, losses = twin(faces, epochs=3, batch=8, seed=5, weight=weight)
+    net, losses = twin(faces, epochs=3, batch=8, seed=5, weight=weight, mixup=mixup)
     assert_same(weights(learner), dict(net.state_dict()), atol=1e-6)
     assert [r["train_loss"] for r in learner.history_] == pytest.approx(losses, abs=1e-5)
     assert [r["lr"] for r in learner.history_] == pytest.approx([0.05, 0.045, 0.0405])
@@ -111,13 +126,17 @@ def test_it_learns(make_faces: Faces, make_learner: Learner) -> None:
 
 
 def test_average_of_weights_is_what_is_kept(make_faces: Faces, make_learner: Learner) -> None:
-    """One update an epoch: first the weights themselves, then 0.75 of the average and 0.25 of the new."""
+    """One update an epoch: first the weights themselves, then decays of 2/11 and of 3/12 (limited to 0.2)."""
     faces = make_faces(12)
-    kept = [weights(make_learner(epochs=e, batch_size=12).fit(faces)) for e in (1, 2, 3)]
-    average = weights(make_learner(epochs=3, batch_size=12, ema=0.75).fit(faces))
+    batch_norm = {"args": {"filters": [4, 6], "batch_norm": True}, "batch_size": 12}
+    kept = [weights(make_learner(epochs=e, **batch_norm).fit(faces)) for e in (1, 2, 3)]
+    average = weights(make_learner(epochs=3, ema=0.2, **batch_norm).fit(faces))
+    assert any("running_var" in k for k in average)
     for k, value in average.items():
         first, second, third = (w[k] for w in kept)
-        wanted = 0.75 * (0.75 * first + 0.25 * second) + 0.25 * third
+        wanted = 0.2 * (2 / 11 * first + 9 / 11 * second) + 0.8 * third
+        if not value.is_floating_point():
+            wanted = third  # a count of batches
         torch.testing.assert_close(value, wanted, atol=1e-6, rtol=0)
 
 

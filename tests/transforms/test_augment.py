@@ -190,7 +190,7 @@ def test_any_size_and_strength_stays_in_range(
         ("flip", 1.5), ("flip", -0.1), ("shift", float("nan")), ("rotate", 181), ("scale", 1.0),
         ("brightness", "x"), ("contrast", float("inf")), ("erase", True), ("erase_area", (0.3, 0.2)),
         ("erase_area", (0.0, 0.2)),
-        ("erase_area", (0.1,)), ("padding", "wrap"),
+        ("erase_area", (0.1,)), ("padding", "wrap"), ("mixup", -0.1), ("mixup", 11),
     ],
 )  # fmt: skip
 def test_a_bad_field_is_named(field: str, value: Any) -> None:
@@ -202,3 +202,26 @@ def test_a_bad_field_is_named(field: str, value: Any) -> None:
 def test_other_tensors_are_refused(bad: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="a batch is float"):
         ALL(bad, seeded())
+
+
+def test_mix_blends_with_another_image_of_the_batch() -> None:
+    x = torch.randn(6, 2, 5, 4)
+    augment = Augment(mixup=0.4)
+    assert augment.is_identity  # the images themselves are not changed by it
+    mixed, order, share = augment.mix(x, seeded(3))
+    assert sorted(order.tolist()) == list(range(6))
+    assert 0.5 <= share <= 1
+    for i in range(6):
+        torch.testing.assert_close(mixed[i], share * x[i] + (1 - share) * x[order[i]])
+    again = augment.mix(x, seeded(3))
+    assert again[2] == share
+    assert torch.equal(again[0], mixed)
+
+
+def test_shares_of_mix_are_those_of_the_beta_distribution() -> None:
+    """E of the larger of b and 1 - b, b of Beta(1, 1): 3/4; for a large alpha all are near 1/2."""
+    x, generator = torch.zeros(2, 1), seeded()
+    uniform = [Augment(mixup=1.0).mix(x, generator)[2] for _ in range(2000)]
+    assert np.mean(uniform) == pytest.approx(0.75, abs=0.01)
+    near_half = [Augment(mixup=10.0).mix(x, generator)[2] for _ in range(200)]
+    assert np.mean(near_half) < 0.62

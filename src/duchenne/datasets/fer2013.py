@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -19,10 +19,12 @@ from .cache import cached_arrays
 from .faceset import FaceSet
 from .fer2013_csv import USAGES, read_fer2013_csv
 from .ferplus import Votes, ferplus_targets, read_ferplus_csv
-from .splits import assign_split
+from .splits import assign_split, copied_to_train
 
 Array = npt.NDArray[Any]
 Labels = Literal["fer2013", "ferplus", "both"]
+Dropped = Literal["out", "unlabelled"]
+Copies = Literal["stay", "out"]
 
 CSV_NAMES = ("fer2013.csv", "icml_face_data.csv", "train.csv")
 PART_SIZES = (28_709, 3_589, 3_589)  # Training, PublicTest, PrivateTest, in the CSV's order
@@ -45,6 +47,8 @@ def load_fer2013(
     split: Mapping[str, str | float] | None = None,
     labels: Labels = "fer2013",
     votes: Votes = "majority",
+    dropped: Dropped = "out",
+    copies: Copies = "stay",
     seed: int = 0,
     cache_dir: Path | None = None,
 ) -> FaceSet:
@@ -60,6 +64,10 @@ def load_fer2013(
             the FER+ votes. "both": outputs ``emotion`` (7) and ``ferplus`` (8). Faces that FER+ drops get
             split "".
         votes: How FER+ votes become targets, see `ferplus_targets`.
+        dropped: What becomes of faces that FER+ drops, with labels = "both": they go "out" (split ""), or
+            stay "unlabelled" in output ``ferplus`` with their FER2013 label.
+        copies: "out": faces of the train split whose very image also stands in val or test go (split "");
+            "stay": as published.
         seed: Of the cut shares.
         cache_dir: See `cache.cache_root`.
 
@@ -73,6 +81,13 @@ def load_fer2013(
         raise DataError(
             f"fer2013 has no labels '{labels}'", did_you_mean(labels, ("fer2013", "ferplus", "both"))
         )
+    for key, value, known in (("dropped", dropped, get_args(Dropped)), ("copies", copies, get_args(Copies))):
+        if value not in known:
+            raise DataError(
+                f"fer2013: {key} = {value!r} is none of {list(known)}", did_you_mean(value, known)
+            )
+    if dropped == "unlabelled" and labels != "both":
+        raise DataError('fer2013: dropped = "unlabelled" needs labels = "both"', "a face needs some label")
     folder = _find(Path(root))
     csv = next((folder / name for name in CSV_NAMES if (folder / name).is_file()), None)
     if csv is None:
@@ -96,16 +111,24 @@ def load_fer2013(
         output, target, keep, more = _load_votes(folder, csv, part, votes, name, cache_dir)
         outputs = (output,) if labels == "ferplus" else (emotions, output)
         targets[name] = target
+        labelled = keep
+        if dropped == "unlabelled":
+            keep = np.ones(len(ids), dtype=bool)
         if output.kind == "multi":
-            masks[name] = np.repeat(keep[:, None], output.num_classes, axis=1)
+            masks[name] = np.repeat(labelled[:, None], output.num_classes, axis=1)
         notes += more
+    splits = assign_split(part, emotion, keep, split, seed)
+    if copies == "out":
+        copied = copied_to_train(pixels, splits)
+        splits = np.where(copied, "", splits)
+        notes += (f"{int(copied.sum()):,} training faces left out: their image is also held out.",)
     return FaceSet(
         name="fer2013",
         images=pixels,
         ids=ids,
         outputs=outputs,
         targets=targets,
-        split=assign_split(part, emotion, keep, split, seed),
+        split=splits,
         part=part,
         rows=np.arange(len(ids)),
         masks=masks,

@@ -143,6 +143,23 @@ def assign_split(
     return result
 
 
+def copied_to_train(images: Array, split: Array) -> npt.NDArray[np.bool_]:
+    """Say which training images also stand, pixel for pixel, in the val or test split.
+
+    Args:
+        images: uint8 ``(N, H, W)`` or ``(N, H, W, 3)``.
+        split: ``(N,)`` str, see `FaceSet`.
+
+    Returns:
+        ``(N,)`` bool.
+    """
+    held_out = {images[i].tobytes() for i in np.flatnonzero((split == "val") | (split == "test"))}
+    copied = np.zeros(len(split), dtype=bool)
+    rows = np.flatnonzero(split == "train")
+    copied[rows] = [images[i].tobytes() in held_out for i in rows]
+    return copied
+
+
 def _checked(fraction: float) -> float:
     if not 0 < fraction < 1:
         raise DataError(f"a share of {fraction} is not between 0 and 1")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from lightning_fabric import Fabric
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from ..errors import DuchenneError, RunError, TrainingError
 from ..labels import Output
@@ -99,8 +99,20 @@ class Outcome:
     reason: str
 
 
-def _ema_rule(decay: float) -> Any:
-    return get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+def _ema_rule(decay: float) -> Callable[[Sequence[torch.Tensor], Sequence[torch.Tensor], Any], None]:
+    """How an average of weights moves: see `Train.ema`."""
+
+    @torch.no_grad()
+    def move(averages: Sequence[torch.Tensor], values: Sequence[torch.Tensor], n: Any) -> None:
+        # The first averages would else be the initial weights for 1 / (1 - decay) updates.
+        kept = min(decay, (1 + int(n)) / (10 + int(n)))
+        for average, value in zip(averages, values, strict=True):
+            if average.is_floating_point():
+                average.lerp_(value, 1 - kept)
+            else:
+                average.copy_(value)
+
+    return move
 
 
 class Loop:
@@ -120,7 +132,7 @@ class Loop:
         self.bare = net
         self.net, self.optimizer = fabric.setup(net, optimizer)
         ema = plan.train.ema
-        self.ema = AveragedModel(net, multi_avg_fn=_ema_rule(ema)) if ema else None
+        self.ema = AveragedModel(net, multi_avg_fn=_ema_rule(ema), use_buffers=True) if ema else None
         self.steps_per_epoch = math.ceil(len(train) / plan.train.batch_size)
         self.denoiser = denoiser_of(plan.denoise, train.faces)
         arrays = {k: (t.values.numpy(), t.mask.numpy()) for k, t in train.targets.items()}
@@ -270,9 +282,16 @@ class Loop:
         x = self.inputs(batch.images, generator)
         targets = {k: t.to(self.fabric.device) for k, t in batch.targets.items()}
         weight = batch.weight.to(self.fabric.device)
+        other, share = None, 1.0
+        if self.plan.augment.mixup:
+            x, other, share = self.plan.augment.mix(x, generator)
         logits = self.net(x)
         smoothing = self.plan.loss.label_smoothing
         losses = self._losses(logits, targets, smoothing, self.positive)
+        if other is not None:
+            swapped = {k: t.take(other) for k, t in targets.items()}
+            blended = self._losses(logits, swapped, smoothing, self.positive)
+            losses = {k: share * v + (1 - share) * blended[k] for k, v in losses.items()}
         # Divided by the samples of the whole batch, so that shards of unequal size add up to its mean.
         means = {k: (v * weight).sum() / (batch.counts[k] or 1.0) for k, v in losses.items()}
         loss = total_loss(means, self.plan.loss.weights)
@@ -287,7 +306,7 @@ class Loop:
         if self.ema is not None:
             self.ema.update_parameters(self.bare)
         with torch.no_grad():
-            asis = smoothing == 0 and not self.positive
+            asis = smoothing == 0 and not self.positive and other is None
             plain = losses if asis else self._losses(logits, targets)
             scores.add({k: v.detach() for k, v in logits.items()}, targets, plain, weight > 0)
             if kept is not None:

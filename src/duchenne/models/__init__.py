@@ -16,6 +16,7 @@ from .backbone import Backbone
 from .friv import FrivNet
 from .kontogouris_cnn import KontogourisCnn
 from .mlp import MLP
+from .residual import ResidualNet
 from .smallnet import SmallNet
 from .wright_cnn import WrightCnn
 
@@ -24,6 +25,7 @@ MODELS: dict[str, Callable[..., nn.Module]] = {
     "friv": FrivNet,
     "kontogouris-cnn": KontogourisCnn,
     "mlp": MLP,
+    "residual": ResidualNet,
     "smallnet": SmallNet,
     "wright-cnn": WrightCnn,
 }
@@ -56,4 +58,14 @@ def make_model(
         raise RecipeError(f"learner.args of model '{name}': {error}") from None
 
 
-__all__ = ["MLP", "MODELS", "Backbone", "FrivNet", "KontogourisCnn", "SmallNet", "WrightCnn", "make_model"]
+__all__ = [
+    "MLP",
+    "MODELS",
+    "Backbone",
+    "FrivNet",
+    "KontogourisCnn",
+    "ResidualNet",
+    "SmallNet",
+    "WrightCnn",
+    "make_model",
+]

@@ -74,6 +74,7 @@ class AugmentSection(Section):
     saturation: Share = 0.0
     value: Share = 0.0
     erase: Share = 0.0
+    mixup: NonNegative = 0.0
 
 
 class Balance(Section):
@@ -241,8 +242,9 @@ class Train(Section):
         epochs: Passes over the training part.
         batch_size: Samples per update, over all processes together; the last batch may be smaller.
         seed: Of initial weights, order, dropout and augmentation.
-        ema: Decay per update of an exponential moving average of the weights, which is then what is validated
-            and kept; 0: off.
+        ema: Decay per update of an exponential moving average of the weights and of batch norm's statistics,
+            which is then what is validated and kept; 0: off. The n-th update's decay is at most
+            (1 + n) / (10 + n), so that the first weights do not linger.
         precision: Lightning Fabric's name: "32-true", "bf16-mixed" or "16-mixed".
         feature_copies: Of a frozen body's pooled features so many augmented copies of each image are kept,
             and taken in turn, one an epoch; 0: augmented images go through the body in every epoch. (Without
@@ -306,12 +308,15 @@ class Evaluate(Section):
         also: Name -> options of the data set's loader that differ from `Data.options` (tables within are
             merged); the test part of the data so loaded is evaluated too, under that name. For FER2013's
             other test part: ``PrivateTest.split.test = "PrivateTest"``.
+        by: Attributes of the faces ("subject", or one that the set carries, as "skin_tone") by whose groups
+            all figures are given too, with the gaps between groups.
     """
 
     splits: tuple[Literal["train", "val", "test"], ...] = ("val", "test")
     views: Literal["single", "flip", "ten-crop"] = "single"
     groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     also: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    by: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _has_plain_names(self) -> Evaluate:

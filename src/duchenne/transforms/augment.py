@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from math import isfinite, log, pi
 
 import cv2
+import numpy as np
 import torch
 from kornia.color import hsv_to_rgb, rgb_to_hsv
 from kornia.enhance import adjust_brightness_accumulative, adjust_contrast_with_mean_subtraction
@@ -58,6 +59,8 @@ class Augment:
         hue: Largest turn of the hue, degrees in [0, 180], either way. RGB only, as the next two.
         saturation: 0.1 adds -0.1..0.1 to the saturation (HSV, full scale 1); in [0, 1].
         value: 0.1 adds -0.1..0.1 to the value (the largest of R, G and B, full scale 1); in [0, 1].
+        mixup: Alpha of the Beta(alpha, alpha) distribution that a batch's share is drawn from in `mix`; 0 to
+            10; 0: off. Source: Zhang et al. 2018, "mixup: beyond empirical risk minimization", section 2.
     """
 
     flip: float = 0.0
@@ -74,6 +77,7 @@ class Augment:
     hue: float = 0.0
     saturation: float = 0.0
     value: float = 0.0
+    mixup: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "erase_area", tuple(self.erase_area))
@@ -82,7 +86,7 @@ class Augment:
             value = getattr(self, field.name)
             if field.name in ("erase_area", "padding", "jpeg_quality"):
                 continue
-            top = {"rotate": 180.0, "scale": 0.99, "hue": 180.0}.get(field.name, 1.0)
+            top = {"rotate": 180.0, "scale": 0.99, "hue": 180.0, "mixup": 10.0}.get(field.name, 1.0)
             if isinstance(value, (bool, str)) or not (isfinite(value) and 0 <= value <= top):
                 raise RecipeError(f"augment.{field.name} must be 0 to {top:g}, not {value!r}")
         if len(self.erase_area) != 2 or not 0 < self.erase_area[0] <= self.erase_area[1] <= 1:
@@ -157,6 +161,27 @@ class Augment:
             batch = self._stored(batch, more) if self.jpeg else batch
             batch = self._recoloured(batch, more) if self._colours else batch
         return self._erased(batch, u) if self.erase else batch
+
+    def mix(
+        self, inputs: torch.Tensor, generator: torch.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor, float]:
+        """Blend each input of a batch with another one, all in the same shares.
+
+        The loss of a blend is ``share * loss(own target) + (1 - share) * loss(the other's target)``.
+
+        Args:
+            inputs: Float ``(N, ...)``, normalised.
+            generator: Where the draws come from.
+
+        Returns:
+            The blends; ``(N,)`` int64, whose input was blended in; the own input's share, from 0.5 to 1 (the
+            two are alike, so the larger share is called the own one).
+        """
+        drawn = torch.randint(2**31, (1,), generator=generator, device=generator.device)
+        share = float(np.random.default_rng(int(drawn)).beta(self.mixup, self.mixup))
+        share = max(share, 1 - share)
+        order = torch.randperm(len(inputs), generator=generator, device=generator.device).to(inputs.device)
+        return share * inputs + (1 - share) * inputs[order], order, share
 
     def _stored(self, batch: torch.Tensor, u: dict[str, torch.Tensor]) -> torch.Tensor:
         """The chosen images as JPEG and back."""

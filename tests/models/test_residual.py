@@ -1,0 +1,68 @@
+"""The residual net: parameter count by hand, its block against plain formulas, sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from duchenne.errors import RecipeError
+from duchenne.models import ResidualNet
+from duchenne.models.residual import Block
+from duchenne.recipe import load_recipe
+
+OUT = {"emotion": 7, "ferplus": 8}
+
+
+def test_parameters_of_the_packaged_recipe_by_hand() -> None:
+    # A convolution k x k from a to b channels without biases: k*k*a*b; its batch norm: 2*b.
+    stem = 9 * 1 * 32 + 2 * 32
+    first = (9 * 32 * 64 + 9 * 64 * 64 + 32 * 64 + 3 * 2 * 64) + (2 * 9 * 64 * 64 + 2 * 2 * 64)
+    second = (9 * 64 * 128 + 9 * 128 * 128 + 64 * 128 + 3 * 2 * 128) + 2 * (2 * 9 * 128 * 128 + 2 * 2 * 128)
+    third = (9 * 128 * 192 + 9 * 192 * 192 + 128 * 192 + 3 * 2 * 192) + (2 * 9 * 192 * 192 + 2 * 2 * 192)
+    heads = (192 + 1) * 7 + (192 + 1) * 8
+    net = ResidualNet(1, (48, 48), OUT, **load_recipe("fer-flagship").learner.args)
+    assert sum(p.numel() for p in net.parameters()) == stem + first + second + third + heads
+    assert stem + first + second + third + heads <= 2_500_000
+
+
+@pytest.mark.parametrize(("inside", "stride"), [(4, 1), (4, 2), (3, 1)])
+def test_block_is_its_formula(inside: int, stride: int) -> None:
+    torch.manual_seed(0)
+    block = Block(inside, 4, stride).eval()
+    for norm in (m for m in block.modules() if isinstance(m, torch.nn.BatchNorm2d)):
+        torch.nn.init.uniform_(norm.weight)
+        torch.nn.init.uniform_(norm.running_mean)
+        torch.nn.init.uniform_(norm.running_var)
+    x = torch.randn(2, inside, 8, 8)
+
+    def norm(y: torch.Tensor, m: Any) -> torch.Tensor:
+        scale = m.weight / (m.running_var + m.eps).sqrt()
+        return (y - m.running_mean[:, None, None]) * scale[:, None, None] + m.bias[:, None, None]
+
+    inner = norm(F.conv2d(x, block.first.weight, stride=stride, padding=1), block.first_norm).clamp(min=0)
+    outer = norm(F.conv2d(inner, block.second.weight, padding=1), block.second_norm)
+    beside = x
+    if stride == 2 or inside != 4:
+        conv, its_norm = block.beside  # type: ignore[misc]
+        beside = norm(F.conv2d(x, conv.weight, stride=stride), its_norm)
+    torch.testing.assert_close(block(x), (outer + beside).clamp(min=0), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        ({"channels": [8, 16], "blocks": [1]}, "2 channels and 1 blocks"),
+        ({"channels": [], "blocks": []}, "0 channels"),
+        ({"stem": 0}, "learner.args.stem"),
+        ({"channels": [8, True], "blocks": [1, 1]}, "learner.args.channels"),
+        ({"blocks": [1, 0, 1]}, "learner.args.blocks"),
+        ({"dropout": 1.0}, "learner.args.dropout"),
+        ({"channels": [8] * 7, "blocks": [1] * 7}, "too small for 7 stages"),
+    ],
+)
+def test_wrong_arguments(args: dict[str, Any], said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        ResidualNet(1, (48, 48), OUT, **args)
