@@ -43,6 +43,29 @@ def test_evaluate_one_split_with_averaged_views(call: Call, runs: Path) -> None:
     assert "test (" not in said.out
 
 
+def test_evaluate_by_group_prints_and_keeps_each_group(call: Call, runs: Path) -> None:
+    arguments = ("evaluate", "tiny", "--runs", runs, "--split", "test")
+    said = call(*arguments, "--by", "skin_tone")
+    assert said.code == 0
+    assert "by skin_tone:" in said.out
+    for tone in ("dark", "light", "medium"):
+        assert f"emotion, {tone}" in said.out
+    assert "(small: under 30)" in said.out  # 45 faces in three groups
+    assert "largest gap in accuracy" in said.out
+    figures = call(*arguments, "--by", "skin_tone", "--json").json()["test"]
+    rows = figures["by"][0]["outputs"]["emotion"]["rows"]
+    assert sum(r["n"] for r in rows) == figures["n"]
+    assert json.loads((runs / "tiny" / "metrics" / "test.json").read_text()) == figures
+    before = (runs / "tiny" / "test_reads.jsonl").read_text()
+    unknown = call(*arguments, "--by", "skin_tones")
+    assert unknown.code == 2
+    assert "did you mean 'skin_tone'?" in unknown.err
+    nobody = call(*arguments, "--by", "subject")
+    assert nobody.code == 2
+    assert "known: skin_tone" in nobody.err
+    assert (runs / "tiny" / "test_reads.jsonl").read_text() == before
+
+
 def test_evaluate_on_a_folder_says_what_does_not_match(call: Call, runs: Path, tmp_path: Path) -> None:
     drawn = load_dataset("synthetic", n=60, seed=5).where("train")
     other = tmp_path / "other faces é"

@@ -34,6 +34,13 @@ def evaluate_command(
         typer.Option("--option", metavar="KEY=VALUE", help="Loader option of NAME; repeatable."),
     ] = None,
     views: Annotated[str, typer.Option(help="single, flip or ten-crop; default: the recipe's.")] = "",
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ATTRIBUTE",
+            help="All figures by group too: subject, or an attribute of the set, as skin_tone; repeatable.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a run's best epoch; the only verb that reads the test split. Figures go into the run.
@@ -41,6 +48,8 @@ def evaluate_command(
     Example: duchenne evaluate demo --split test --views flip
 
     On other data, classes matched by name: duchenne evaluate friv-model1 --data synthetic
+
+    How groups of people fare: duchenne evaluate demo --split test --by skin_tone
     """
     from ..experiment.evaluate import evaluate
     from .progress import counting
@@ -51,7 +60,7 @@ def evaluate_command(
     with counting("evaluating") as progress:
         done = evaluate(
             opened, data=folder, splits=split or (), other=other, other_options=loader_options(options or []),
-            views=views, progress=progress,
+            views=views, by=by or (), progress=progress,
         )  # fmt: skip
     for line in warnings(done):
         typer.echo(line, err=True)
@@ -60,6 +69,8 @@ def evaluate_command(
         return
     for evaluated in done:
         typer.echo(summary(evaluated.name, evaluated.metrics))
+        for entry in evaluated.metrics["by"]:
+            typer.echo(by_group(entry))
 
 
 def _which_data(values: list[str], folder: Path | None) -> tuple[str, Path | None]:
@@ -147,3 +158,44 @@ def summary(name: str, metrics: dict[str, Any]) -> str:
         ]
         lines.append(f"  {output}: {', '.join(shown)} (n = {figures['n']})")
     return "\n".join(lines)
+
+
+_SHOWN = {
+    "single": ("accuracy", "macro_f1"),
+    "multi": ("binary_accuracy", "macro_f1", "map"),
+}
+
+
+def by_group(entry: dict[str, Any]) -> str:
+    """One attribute's groups and gaps as lines (layout: `duchenne.evaluation.groups`)."""
+    lines = [f"  by {entry['attribute']}:"]
+    for output, found in entry["outputs"].items():
+        width = max((len(r["group"]) for r in found["rows"]), default=0)
+        for r in found["rows"]:
+            shown = [_with_interval(f, r[f], r["intervals"][f]) for f in _SHOWN[found["kind"]]]
+            small = f"  (small: under {entry['small']})" if r["small"] else ""
+            lines.append(f"    {output}, {r['group']:{width}}  n = {r['n']}: {', '.join(shown)}{small}")
+        for g in found["gaps"]:
+            among = "" if g["among"] == "all" else f", groups of {entry['small']} or more"
+            figure = g["figure"].replace("_", " ")
+            low, high = g["interval"]
+            around = "" if low is None else f" [{percent(low)}, {percent(high)}]"
+            test = ""
+            if "p_value" in g:
+                test = (
+                    f"; by chance {percent(g['gap_by_chance'])}, p = {g['p_value']:.3f}, "
+                    f"adjusted {g['p_adjusted']:.3f}"
+                )
+            lines.append(
+                f"    {output}, largest gap in {figure}{among}: {percent(g['gap'])}{around}, "
+                f"{g['highest']} over {g['lowest']}{test}"
+            )
+    if entry["unknown"]:
+        lines.append(f"    {entry['unknown']} faces whose {entry['attribute']} is not known are in no group")
+    return "\n".join(lines)
+
+
+def _with_interval(figure: str, value: float | None, interval: list[float | None]) -> str:
+    low, high = interval
+    around = "" if low is None else f" [{percent(low)}, {percent(high)}]"
+    return f"{figure.replace('_', ' ')} {percent(value)}{around}"

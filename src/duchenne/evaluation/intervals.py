@@ -61,7 +61,7 @@ def resample_times(
     if clusters is None:
         yield from _times(n, draws, rng)
         return
-    codes = np.unique(_owners(clusters), return_inverse=True)[1]
+    codes = np.unique(owners(clusters), return_inverse=True)[1]
     for times in _times(int(codes.max(initial=-1)) + 1, draws, rng, width=n):
         yield times[:, codes]
 
@@ -115,7 +115,7 @@ def percentiles(values: Array, level: float = LEVEL) -> tuple[float, float]:
 
 
 def _cluster_sums(rows: npt.NDArray[np.float64], clusters: Array) -> npt.NDArray[np.float64]:
-    owner = _owners(clusters)
+    owner = owners(clusters)
     order = np.argsort(owner, kind="stable")
     if not len(order):
         return rows
@@ -123,8 +123,8 @@ def _cluster_sums(rows: npt.NDArray[np.float64], clusters: Array) -> npt.NDArray
     return np.asarray(np.add.reduceat(rows[order], starts, axis=0))
 
 
-def _owners(clusters: Array) -> Array:
-    """A number a cluster; samples of nobody get one each."""
+def owners(clusters: Array) -> Array:
+    """``(N,)`` a number a cluster; samples of nobody ("") get one each."""
     names, owner = np.unique(clusters, return_inverse=True)
     nobody = np.asarray(clusters) == ""
     owner[nobody] = len(names) + np.arange(nobody.sum())

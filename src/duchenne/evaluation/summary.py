@@ -8,6 +8,8 @@ Layout (numbers are floats unless said; an undefined one is null):
     in_train          samples whose image also stands in training (int), null where that is not known
     bootstrap         {draws, seed, level, resampled: "images" | "subjects"}
     outputs           {NAME: entry}
+    by                [entry of an attribute]: all figures per group, and the gaps between groups (layout:
+                      `groups`); empty where none was asked for; absent in files written before
 
 An entry of every output holds ``kind``, ``labels`` and ``n`` (labelled samples). Where ``n`` is 0 no
 figures follow.
@@ -66,6 +68,7 @@ import numpy as np
 import numpy.typing as npt
 
 from . import calibration, classification
+from .groups import figures_by
 from .intervals import LEVEL, percentiles, resample, resample_cells
 from .multi_summary import clean, multi_figures, rows_of
 from .plain import plain
@@ -86,6 +89,7 @@ def evaluate_predictions(
     seed: int = 0,
     groups: Mapping[str, Sequence[str]] | None = None,
     thresholds: Mapping[str, Sequence[float]] | Literal["choose"] | None = None,
+    by: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Compute every figure (layout above).
 
@@ -97,9 +101,11 @@ def evaluate_predictions(
         groups: Name -> labels of the first single-label output, whose accuracy is taken among them.
         thresholds: Multi-label output -> a threshold a label, chosen on other samples (validation); "choose"
             takes them from these; None: 0.5 alone.
+        by: Attributes ("subject", or a key of ``p.group``) by whose groups all figures are given.
 
     Raises:
         KeyError: A group names a label that the output does not have.
+        RecipeError: The samples do not carry an attribute of `by`.
     """
     outputs = {}
     wanted = dict(groups or {})
@@ -134,6 +140,7 @@ def evaluate_predictions(
             "resampled": "images" if p.subject is None else "subjects",
         },
         "outputs": outputs,
+        "by": [figures_by(p, name, bootstrap=bootstrap, seed=seed) for name in dict.fromkeys(by)],
     }
     return dict(plain(done))
 

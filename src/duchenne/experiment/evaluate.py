@@ -16,6 +16,7 @@ from ..datasets.audit import exact_keys
 from ..datasets.faceset import SPLITS, FaceSet
 from ..errors import DataError, RecipeError, RunError, did_you_mean
 from ..evaluation import Predictions, evaluate_predictions
+from ..evaluation.groups import check_attributes
 from ..labels import match_labels
 from ..recipe import Recipe
 from ..recipe.sections import Evaluate as EvaluateSection
@@ -44,6 +45,7 @@ def evaluate(
     other: str = "",
     other_options: Mapping[str, Any] | None = None,
     views: str = "",
+    by: Sequence[str] = (),
     protocol: EvaluateSection | None = None,
     progress: Progress | None = None,
 ) -> list[Evaluated]:
@@ -57,12 +59,14 @@ def evaluate(
         other: Name of another data set to test on, classes matched by name; "" is the run's own.
         other_options: Options of the other data set's loader.
         views: "single", "flip" or "ten-crop"; "" is what the recipe says.
+        by: Attributes by whose groups all figures are given too ("subject", or one that the set carries);
+            empty: what the recipe says, of its own data.
         protocol: What stands for the `evaluate` section of the recipe that the run was made with.
         progress: Told (split, faces done, faces).
 
     Raises:
         DuchenneError: No checkpoint, data missing, a split is empty, no class in common, a group names an
-            unknown label.
+            unknown label, an attribute of `by` that a set does not carry.
     """
     recipe = run.recipe
     if protocol is not None:
@@ -89,6 +93,9 @@ def evaluate(
     todo = [(f"{prefix}{split}", split, faces) for split in wanted]
     if not other and not splits:
         todo += [(name, "test", _also(recipe, name, data)) for name in recipe.evaluate.also]
+    by = tuple(by) or (() if other else recipe.evaluate.by)
+    for _, _, faces in todo:  # before any part is read
+        check_attributes(by, list(faces.group), faces.subject is not None, faces.name)
     done = []
     for name, split, faces in todo:
         part = faces.where(split)
@@ -97,7 +104,7 @@ def evaluate(
             raise DataError(
                 f"{faces.name} has no '{split}' part", f"it has: {shown}; --split names what to evaluate"
             )
-        evaluated = _evaluate_part(run, recipe, artifact, part, split, name, views, own, progress)
+        evaluated = _evaluate_part(run, recipe, artifact, part, split, name, views, by, own, progress)
         metrics = evaluated.metrics | {"data_changed": changed}
         run.save_metrics(evaluated.name, metrics)
         done.append(Evaluated(evaluated.name, metrics))
@@ -150,6 +157,7 @@ def _evaluate_part(
     split: str,
     name: str,
     views: str,
+    by: Sequence[str],
     own: FaceSet | None,
     progress: Progress | None,
 ) -> Evaluated:
@@ -172,6 +180,7 @@ def _evaluate_part(
         views=views,
         groups=groups,
         thresholds="choose" if name == "val" else _thresholds(run, artifact, views),
+        by=by,
     ) | {
         "name": name,
         "split": split,

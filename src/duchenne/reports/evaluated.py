@@ -10,6 +10,7 @@ from . import figures
 from .blocks import Block, Picture, Section, Table, Text, decimal, percent, with_interval
 from .claims import claims_table, figure_title
 from .grids import confusion_matrix
+from .group_blocks import group_sections
 from .measured import Evaluated, OutputFigures, evaluations
 from .mistakes import ImageOf, mistake_blocks
 from .multi_blocks import multi_blocks
@@ -138,6 +139,7 @@ def evaluation_sections(run: Run, image_of: ImageOf | None, images: bool) -> lis
                 own = image_of if "-" not in e.name else None
                 blocks += mistake_blocks(predictions, o.name, f"{e.anchor}-{o.anchor}", own, images)
             section.sections.append(Section(f"eval-{e.anchor}-{o.anchor}", f"Output {o.name}", blocks))
+        section.sections += group_sections(run, e)
         sections.append(section)
     return sections
 
