@@ -23,6 +23,7 @@ from duchenne.learners import LEARNERS, learner_class
 from duchenne.learners.torch_learner import TorchLearner
 from duchenne.recipe import Optimizer, Train
 from duchenne.transforms import Preprocess
+from duchenne.transforms.augment import Augment
 
 Faces = Callable[..., FaceSet]
 Learner = Callable[..., TorchLearner]
@@ -331,3 +332,11 @@ def test_half_precision_of_gpus_is_not_silently_another_on_cpu(
 ) -> None:
     with pytest.raises(RecipeError, match="'16-mixed' needs a GPU"):
         make_learner(train=Train(epochs=1, precision="16-mixed")).fit(make_faces())
+
+
+def test_a_net_of_one_size_is_not_cropped(make_faces: Any, make_learner: Any) -> None:
+    args = {"filters": [3], "pools": ["max"], "dense": 6}
+    with pytest.raises(RecipeError, match=r"augment\.crop .*'friv'"):
+        make_learner(model="friv", args=args, augment=Augment(crop=0.5)).fit(make_faces())
+    learner = make_learner(augment=Augment(crop=0.5), epochs=1).fit(make_faces())
+    assert learner.predict(make_faces()).shape == (len(make_faces()),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import cv2
@@ -190,7 +191,7 @@ def test_any_size_and_strength_stays_in_range(
         ("flip", 1.5), ("flip", -0.1), ("shift", float("nan")), ("rotate", 181), ("scale", 1.0),
         ("brightness", "x"), ("contrast", float("inf")), ("erase", True), ("erase_area", (0.3, 0.2)),
         ("erase_area", (0.0, 0.2)),
-        ("erase_area", (0.1,)), ("padding", "wrap"), ("mixup", -0.1), ("mixup", 11),
+        ("erase_area", (0.1,)), ("padding", "wrap"), ("mixup", -0.1), ("mixup", 11), ("crop", 0.0), ("crop", 1.1),
     ],
 )  # fmt: skip
 def test_a_bad_field_is_named(field: str, value: Any) -> None:
@@ -225,3 +226,23 @@ def test_shares_of_mix_are_those_of_the_beta_distribution() -> None:
     assert np.mean(uniform) == pytest.approx(0.75, abs=0.01)
     near_half = [Augment(mixup=10.0).mix(x, generator)[2] for _ in range(200)]
     assert np.mean(near_half) < 0.62
+
+
+def test_crop_is_one_window_of_all_images_and_comes_last() -> None:
+    x = batch(8, 2, 24, 20)
+    whole, window = ALL(x, seeded(5)), replace(ALL, crop=0.75)(x, seeded(5))
+    assert window.shape == (8, 2, 18, 15)
+    places = [
+        (top, left)
+        for top in range(7)
+        for left in range(6)
+        if torch.equal(whole[:, :, top : top + 18, left : left + 15], window)
+    ]
+    assert len(places) == 1
+
+
+def test_crop_reaches_every_place() -> None:
+    ramp = torch.arange(30.0).reshape(1, 1, 5, 6).expand(4, 1, 5, 6) / 30
+    generator = seeded()
+    corners = {round(float(Augment(crop=0.6)(ramp, generator)[0, 0, 0, 0]) * 30) for _ in range(300)}
+    assert corners == {6 * top + left for top in range(3) for left in range(3)}  # 3x4 of 5x6

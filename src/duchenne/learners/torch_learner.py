@@ -205,8 +205,23 @@ class TorchLearner(FaceClassifier):
         outputs = {o.name: o.num_classes for o in self.outputs_}
         channels, size = preprocess.input_channels, preprocess.input_size
         net = make_model(self.model, channels, size, outputs, self.args or {})
+        if (cropped := (self.augment or Augment()).cropped(*size)) != size:
+            self._check_takes(net, channels, cropped)
         # Channels last is what the CPU's and GPU's convolutions are fastest in.
         return net.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+    @torch.no_grad()
+    def _check_takes(self, net: torch.nn.Module, channels: int, size: tuple[int, int]) -> None:
+        """Raise RecipeError where the net takes its own size alone, and training would crop."""
+        try:
+            net.eval()(torch.zeros(1, channels, *size))
+        except RuntimeError:
+            raise RecipeError(
+                f"augment.crop gives images of {list(size)}, and model '{self.model}' takes none but "
+                f"{list((self.preprocess or Preprocess()).input_size)}",
+                "leave augment.crop out, or take a model that pools over the whole map ('residual')",
+            ) from None
+        net.train()
 
     # -- answering --------------------------------------------------------------------------------
 

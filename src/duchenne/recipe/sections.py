@@ -75,6 +75,7 @@ class AugmentSection(Section):
     value: Share = 0.0
     erase: Share = 0.0
     mixup: NonNegative = 0.0
+    crop: Annotated[float, Field(gt=0, le=1)] = 1.0
 
 
 class Balance(Section):

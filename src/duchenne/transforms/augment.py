@@ -29,7 +29,7 @@ _COLUMNS = (
 # Those of a second table, drawn where one of these kinds is on: a longer first table would have changed the
 # draws of all trainings before. It is seeded by the first one's bits, so that it takes nothing from the
 # generator.
-_MORE_COLUMNS = ("jpeg", "jpeg_quality", "hue", "saturation", "value")
+_MORE_COLUMNS = ("jpeg", "jpeg_quality", "hue", "saturation", "value", "crop_y", "crop_x")
 
 _BITS = 24  # of a uniform float32
 
@@ -39,7 +39,7 @@ class Augment:
     """Random changes of training images; each image of a batch gets its own draw.
 
     Applied in this order: flip, geometry (one bilinear warp for rotation, scale and shift), brightness,
-    contrast, JPEG, colour, erasing. The draws come from the generator alone, never from torch's global state.
+    contrast, JPEG, colour, erasing, cropping. The draws come from the generator alone, never from torch's global state.
 
     Attributes:
         flip: Probability in [0, 1] of mirroring left and right.
@@ -61,6 +61,8 @@ class Augment:
         value: 0.1 adds -0.1..0.1 to the value (the largest of R, G and B, full scale 1); in [0, 1].
         mixup: Alpha of the Beta(alpha, alpha) distribution that a batch's share is drawn from in `mix`; 0 to
             10; 0: off. Source: Zhang et al. 2018, "mixup: beyond empirical risk minimization", section 2.
+        crop: Share in (0, 1] of each side that is kept, a random window, one for the whole batch, last of all;
+            1: off. Nets that take any size train on less, and see the whole image when they are used.
     """
 
     flip: float = 0.0
@@ -78,6 +80,7 @@ class Augment:
     saturation: float = 0.0
     value: float = 0.0
     mixup: float = 0.0
+    crop: float = 1.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "erase_area", tuple(self.erase_area))
@@ -86,6 +89,8 @@ class Augment:
             value = getattr(self, field.name)
             if field.name in ("erase_area", "padding", "jpeg_quality"):
                 continue
+            if field.name == "crop" and value == 0:
+                raise RecipeError("augment.crop must be above 0")
             top = {"rotate": 180.0, "scale": 0.99, "hue": 180.0, "mixup": 10.0}.get(field.name, 1.0)
             if isinstance(value, (bool, str)) or not (isfinite(value) and 0 <= value <= top):
                 raise RecipeError(f"augment.{field.name} must be 0 to {top:g}, not {value!r}")
@@ -107,7 +112,7 @@ class Augment:
     @property
     def is_identity(self) -> bool:
         """True where nothing is ever changed."""
-        plain = self.flip or self.brightness or self.contrast or self.erase
+        plain = self.flip or self.brightness or self.contrast or self.erase or self.crop < 1
         return not (plain or self._warps or self._colours or self.jpeg)
 
     def check_channels(self, channels: int) -> None:
@@ -135,7 +140,8 @@ class Augment:
             generator: Where the draws come from; it may live on another device than the batch.
 
         Returns:
-            Same shape, dtype and device, in [0, 1]; the batch itself where nothing is to be done.
+            Same shape (but for `crop`), dtype and device, in [0, 1]; the batch itself where nothing is to be
+            done.
         """
         if batch.ndim != 4 or not batch.is_floating_point():
             raise ValueError(f"a batch is float (N, C, H, W), not {batch.dtype} {tuple(batch.shape)}")
@@ -156,11 +162,25 @@ class Augment:
             batch = adjust_contrast_with_mean_subtraction(
                 batch, _around(1, self.contrast, u["contrast"]).to(batch.dtype)
             )
-        if self.jpeg or self._colours:
+        more: dict[str, torch.Tensor] = {}
+        if self.jpeg or self._colours or self.crop < 1:
             more = dict(zip(_MORE_COLUMNS, _second_draws(drawn).to(batch.device).unbind(1), strict=True))
-            batch = self._stored(batch, more) if self.jpeg else batch
-            batch = self._recoloured(batch, more) if self._colours else batch
-        return self._erased(batch, u) if self.erase else batch
+        batch = self._stored(batch, more) if self.jpeg else batch
+        batch = self._recoloured(batch, more) if self._colours else batch
+        batch = self._erased(batch, u) if self.erase else batch
+        return self._window(batch, more) if self.crop < 1 else batch
+
+    def _window(self, batch: torch.Tensor, u: dict[str, torch.Tensor]) -> torch.Tensor:
+        """One window of all images: the first image's draws place it."""
+        height, width = batch.shape[2:]
+        h, w = self.cropped(height, width)
+        top = int(u["crop_y"][0] * (height - h + 1))
+        left = int(u["crop_x"][0] * (width - w + 1))
+        return batch[:, :, top : top + h, left : left + w]
+
+    def cropped(self, height: int, width: int) -> tuple[int, int]:
+        """The sides that images of these sides have after `crop`, at least 1."""
+        return max(1, round(self.crop * height)), max(1, round(self.crop * width))
 
     def mix(
         self, inputs: torch.Tensor, generator: torch.Generator
