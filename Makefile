@@ -33,7 +33,7 @@ demo: $(VENV)/.train
 	$(BIN)/duchenne evaluate demo
 	$(BIN)/duchenne report demo
 	$(BIN)/duchenne data export synthetic --option n=12 --option seed=7 --out runs/demo/faces
-	$(BIN)/duchenne predict runs/demo/faces --model demo --format text
+	$(BIN)/duchenne predict runs/demo/faces --faces whole --model demo --format text
 	@echo
 	@echo "run folder   runs/demo"
 	@echo "report       runs/demo/report/index.html"

@@ -44,5 +44,5 @@ def test_the_whole_way_from_python(tmp_path: Path) -> None:
     figures = {e.name: e.metrics["outputs"]["emotion"]["accuracy"] for e in evaluate(run)}
     assert set(figures) == {"val", "test"}
     faces = load_dataset("synthetic", n=10)
-    records = list(Predictor.from_run(run.path).predict([faces.image(0), faces.image(1)]))
+    records = list(Predictor.from_run(run.path, faces="whole").predict([faces.image(0), faces.image(1)]))
     assert [r["error"] for r in records] == [None, None]

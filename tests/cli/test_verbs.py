@@ -245,7 +245,7 @@ def test_predict_a_folder_with_a_broken_file(call: Call, runs: Path, faces: Path
     folder = tmp_path / "crops with space"
     shutil.copytree(faces, folder)
     (folder / "broken.png").write_bytes((faces / "0.png").read_bytes()[:40])
-    said = call("predict", folder, "--model", "tiny", "--runs", runs)
+    said = call("predict", folder, "--faces", "whole", "--model", "tiny", "--runs", runs)
     assert said.code == 3
     records = [json.loads(line) for line in said.out.splitlines()]
     assert [Path(r["path"]).name for r in records] == ["0.png", "1.png", "2.png", "broken.png"]
@@ -261,7 +261,8 @@ def test_predict_gives_the_probabilities_of_evaluation(call: Call, runs: Path, t
     faces = load_dataset("synthetic", **load_recipe("demo", ["data.options.n=300"]).data.options).where("val")
     for i in range(5):
         assert cv2.imwrite(str(tmp_path / f"{i}.png"), faces.image(i))
-    said = call("predict", *(tmp_path / f"{i}.png" for i in range(5)), "--model", "tiny", "--runs", runs)
+    crops = [tmp_path / f"{i}.png" for i in range(5)]
+    said = call("predict", *crops, "--faces", "whole", "--model", "tiny", "--runs", runs)
     with (runs / "tiny" / "predictions" / "val.csv").open(newline="") as file:
         rows = {row["id"]: row for row in csv.DictReader(file)}
     for i, line in enumerate(said.out.splitlines()):
@@ -272,7 +273,7 @@ def test_predict_gives_the_probabilities_of_evaluation(call: Call, runs: Path, t
 
 
 def test_predict_as_csv_with_the_newest_run(call: Call, runs: Path, faces: Path) -> None:
-    said = call("predict", faces, "--runs", runs, "--format", "csv")
+    said = call("predict", faces, "--faces", "whole", "--runs", runs, "--format", "csv")
     assert said.code == 0
     assert "tiny" in said.err
     assert len(list(csv.DictReader(io.StringIO(said.out)))) == 3

@@ -48,23 +48,34 @@ def images(tmp_path: Path) -> Path:
 
 
 def test_json_lines_are_what_the_predictor_says(call: Any, model: Path, images: Path) -> None:
-    result = call("faces", "--model", str(model))
+    result = call("faces", "--faces", "whole", "--model", str(model))
     assert result.exit_code == 0, result.output
     paths = [Path("faces") / f"{i}.png" for i in range(3)]
-    want = list(Predictor.load(model).predict(paths))
+    want = list(Predictor.load(model, faces="whole").predict(paths))
     got = [json.loads(line) for line in result.stdout.splitlines()]
     assert [r["path"] for r in got] == [str(p) for p in paths]
     assert got == want
-    assert call("faces", "--model", str(model), "--json").stdout == result.stdout
+    assert call("faces", "--faces", "whole", "--model", str(model), "--json").stdout == result.stdout
 
 
 def test_csv_to_a_file(call: Any, model: Path, images: Path, tmp_path: Path) -> None:
-    result = call("faces", "missing.png", "--model", str(model), "--out", "out.csv", "--views", "flip")
+    result = call(
+        "faces",
+        "--faces",
+        "whole",
+        "missing.png",
+        "--model",
+        str(model),
+        "--out",
+        "out.csv",
+        "--views",
+        "flip",
+    )
     assert result.exit_code == 3
     assert "1 of 4 images could not be predicted" in result.stderr
     assert result.stdout == ""
     rows = list(csv.DictReader(io.StringIO((tmp_path / "out.csv").read_text())))
-    assert list(rows[0]) == csv_columns(Predictor.load(model).artifact.outputs)
+    assert list(rows[0]) == csv_columns(Predictor.load(model, faces="whole").artifact.outputs)
     assert [r["error"] for r in rows] == ["", "", "", "missing.png does not exist"]
     for row in rows[:3]:
         total = sum(float(row[f"emotion.{label}"]) for label in ("happy", "sad", "angry"))
@@ -73,11 +84,13 @@ def test_csv_to_a_file(call: Any, model: Path, images: Path, tmp_path: Path) -> 
 
 
 def test_text_shows_the_best(call: Any, model: Path, images: Path) -> None:
-    result = call("faces/0.png", "nothing", "--model", str(model), "--format", "text", "--top", "2")
+    result = call(
+        "faces/0.png", "nothing", "--faces", "whole", "--model", str(model), "--format", "text", "--top", "2"
+    )
     assert result.exit_code == 3
     head, first, bad = result.stdout.splitlines()
     assert head.split(" | ")[1].strip() == "emotion"
-    (record,) = Predictor.load(model).predict([images / "0.png"])
+    (record,) = Predictor.load(model, faces="whole").predict([images / "0.png"])
     best = record["faces"][0]["outputs"]["emotion"]
     for score in best[:2]:
         assert f"{score['label']} {score['score']:.2f}" in first
@@ -90,29 +103,29 @@ def test_nothing_predicted_is_exit_1(call: Any, model: Path) -> None:
 
 
 def test_standard_input(call: Any, model: Path, images: Path) -> None:
-    result = call("-", "--model", str(model), input=(images / "1.png").read_bytes())
+    result = call("-", "--model", str(model), "--faces", "whole", input=(images / "1.png").read_bytes())
     assert result.exit_code == 0, result.output
     record = json.loads(result.stdout)
     assert record["path"] == "-"
-    (want,) = Predictor.load(model).predict([images / "1.png"])
+    (want,) = Predictor.load(model, faces="whole").predict([images / "1.png"])
     assert record["faces"] == want["faces"]
 
 
 def test_newest_run_is_the_default(
     call: Any, images: Path, tmp_path: Path, save_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = call("faces")
+    result = call("faces", "--faces", "whole")
     assert isinstance(result.exception, RunError)
     assert "duchenne train demo" in str(result.exception)
     save_run(tmp_path / "runs/old", updated="2026-01-01T00:00:00Z")
     save_run(tmp_path / "runs/new", updated="2026-01-02T00:00:00Z")
-    result = call("faces")
+    result = call("faces", "--faces", "whole")
     assert result.exit_code == 0
     assert "model: runs/new (the newest finished run" in result.stderr
     save_run(tmp_path / "elsewhere/other", updated="2026-01-01T00:00:00Z")
     monkeypatch.setenv("DUCHENNE_RUNS", "elsewhere")
-    assert "elsewhere/other" in call("faces").stderr
-    assert "model:" not in call("faces", "--model", "other").stderr
+    assert "elsewhere/other" in call("faces", "--faces", "whole").stderr
+    assert "model:" not in call("faces", "--faces", "whole", "--model", "other").stderr
 
 
 def test_wrong_arguments(call: Any, model: Path, images: Path) -> None:
@@ -120,26 +133,26 @@ def test_wrong_arguments(call: Any, model: Path, images: Path) -> None:
         (["--format", "jsn"], "did you mean 'jsonl'"),
         (["--views", "flop"], "did you mean 'flip'"),
     ]:
-        result = call("faces", "--model", str(model), *args)
+        result = call("faces", "--faces", "whole", "--model", str(model), *args)
         assert isinstance(result.exception, RecipeError)
         assert message in str(result.exception)
-    assert call("faces", "--model", str(model), "--batch-size", "0").exit_code == 2
+    assert call("faces", "--faces", "whole", "--model", str(model), "--batch-size", "0").exit_code == 2
     assert call("--model", str(model)).exit_code == 2
 
 
 def test_out_that_cannot_be_written_leaves_the_old_file(
     call: Any, model: Path, images: Path, tmp_path: Path, save_model: Callable[..., Path]
 ) -> None:
-    result = call("faces", "--model", str(model), "--out", "no/folder/x.jsonl")
+    result = call("faces", "--faces", "whole", "--model", str(model), "--out", "no/folder/x.jsonl")
     assert isinstance(result.exception, RunError)
     assert "x.jsonl cannot be written: No such file" in str(result.exception)
     (tmp_path / "old.jsonl").write_text("old")
     save_model(tmp_path / "broken", scale=float("nan"))
-    result = call("faces", "--model", "broken", "--out", "old.jsonl")
+    result = call("faces", "--faces", "whole", "--model", "broken", "--out", "old.jsonl")
     assert isinstance(result.exception, RunError)
     assert (tmp_path / "old.jsonl").read_text() == "old"
     assert not list(tmp_path.glob("*.part"))
-    full = call("faces", "--model", str(model), "--out", "/dev/full")
+    full = call("faces", "--faces", "whole", "--model", str(model), "--out", "/dev/full")
     assert "No space left" in str(full.exception)
 
 
@@ -147,7 +160,7 @@ def test_file_names_do_not_steer_the_terminal() -> None:
     assert printable("a\x1b[31mé\n\udcff.png") == "a\\x1b[31mé\\n\\udcff.png"
     out = io.StringIO()
     writer = TextWriter(out, [Output("emotion", "single", ("happy", "sad"))], 300, 3)
-    writer.write({"path": "x" * 290 + "/\x1bend.png", "error": None, "faces": []})
+    writer.write({"path": "x" * 290 + "/\x1bend.png", "error": None, "note": None, "faces": []})
     head, line = out.getvalue().splitlines()
     assert "\x1b" not in line
     assert line.index(" | ") == head.index(" | ") == 60
@@ -157,7 +170,7 @@ def test_file_names_do_not_steer_the_terminal() -> None:
 def test_a_file_name_that_is_no_text(call: Any, model: Path, images: Path) -> None:
     os.rename(b"faces/0.png", b"faces/\xff.png")
     for format in ("jsonl", "csv", "text"):
-        result = call("faces", "--model", str(model), "--format", format, "--out", "out")
+        result = call("faces", "--faces", "whole", "--model", str(model), "--format", format, "--out", "out")
         assert result.exit_code == 0, result.output
         assert b"udcff" in Path("out").read_bytes()
 
@@ -170,7 +183,7 @@ def test_it_imports_neither_torch_nor_scikit_learn(model: Path, images: Path) ->
         "early = {'numpy', 'cv2', 'onnxruntime', 'PIL', 'duchenne.recipe'} & set(sys.modules)\n"
         "assert not early, early\n"
         "app = typer.Typer(); app.command()(predict_command)\n"
-        f"app([{str(images)!r}, '--model', {str(model)!r}], standalone_mode=False)\n"
+        f"app([{str(images)!r}, '--model', {str(model)!r}, '--faces', 'whole'], standalone_mode=False)\n"
         "heavy = {'torch', 'sklearn', 'matplotlib', 'scipy', 'pandas', 'onnx', 'kornia'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
     )
@@ -184,7 +197,7 @@ def test_a_reader_that_goes_away_is_no_failure(model: Path, images: Path) -> Non
         "import typer\n"
         "from duchenne.cli.predict import predict_command\n"
         "app = typer.Typer(); app.command()(predict_command)\n"
-        f"app([{str(images)!r}] * 200 + ['--model', {str(model)!r}])\n"
+        f"app([{str(images)!r}] * 200 + ['--model', {str(model)!r}, '--faces', 'whole'])\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from duchenne.inference import CsvWriter, JsonLinesWriter, csv_columns
-from duchenne.inference.records import Record, scores
+from duchenne.inference.records import Record, said, scores
 from duchenne.labels import Output
 
 OUTPUTS = (Output("emotion", "single", ("happy", "sad")), Output("au", "multi", ("AU6", "AU12")))
@@ -23,20 +23,24 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def face(score: float | None = None) -> Any:
+def face(score: float | None = None, abstain: float = 0.0) -> Any:
     probs = {
         "emotion": np.array([[0.25, 0.75]], np.float32),
         "au": np.array([[0.125, 0.0625]], np.float32),
     }
-    return {"box": [1, 2, 3, 4], "detector_score": score, "outputs": scores(OUTPUTS, probs, 0)}
+    outputs = scores(OUTPUTS, probs, 0)
+    return {
+        "box": [1, 2, 3, 4], "detector_score": score, "landmarks": None,
+        "labels": said(OUTPUTS, outputs, abstain), "outputs": outputs,
+    }  # fmt: skip
 
 
 def test_csv_rows() -> None:
     out = io.StringIO()
     writer = CsvWriter(out, OUTPUTS)
-    writer.write({"path": "a.png", "error": None, "faces": [face(), face(0.5)]})
-    writer.write({"path": "b.png", "error": 'not an "image",\nat all', "faces": []})
-    writer.write({"path": None, "error": None, "faces": []})
+    writer.write({"path": "a.png", "error": None, "note": None, "faces": [face(), face(0.5)]})
+    writer.write({"path": "b.png", "error": 'not an "image",\nat all', "note": None, "faces": []})
+    writer.write({"path": None, "error": None, "note": None, "faces": []})
     rows = list(csv.reader(io.StringIO(out.getvalue(), newline="")))
     numbers = ["sad", "0.75", "0.25", "0.75", "AU6", "0.125", "0.125", "0.0625"]
     assert rows == [
@@ -59,7 +63,9 @@ def test_csv_columns_depend_on_the_model_alone() -> None:
 def test_json_lines_keep_any_text(paths: list[str], error: str) -> None:
     out = io.StringIO()
     writer = JsonLinesWriter(out)
-    records: list[Record] = [{"path": p, "error": error, "faces": [face()]} for p in [*paths, "\udcff.png"]]
+    records: list[Record] = [
+        {"path": p, "error": error, "note": None, "faces": [face()]} for p in [*paths, "\udcff.png"]
+    ]
     for record in records:
         writer.write(record)
     lines = out.getvalue().encode("ascii").splitlines()

@@ -1,4 +1,4 @@
-"""``duchenne predict``: face crops in, one record an image out. Needs neither torch nor scikit-learn."""
+"""``duchenne predict``: photographs in, one record an image out. Needs neither torch nor scikit-learn."""
 
 from __future__ import annotations
 
@@ -29,9 +29,23 @@ def predict_command(
         str | None,
         typer.Option(
             metavar="RUN_OR_DIR",
-            help="A run, its name, or a folder with model.onnx and card.json. Default: newest finished run.",
+            help="A run, its name, or a folder with model.onnx and card.json. Default: the package's own "
+            "model, else the newest finished run.",
         ),
     ] = None,
+    faces: Annotated[
+        str,
+        typer.Option(
+            help="Finds the faces: auto (yunet where its file is there, else cascade), yunet, cascade, "
+            "whole (each image is one face)."
+        ),
+    ] = "auto",
+    min_face: Annotated[
+        int, typer.Option(min=0, metavar="PIXELS", help="Leave out faces narrower or lower than this.")
+    ] = 20,
+    abstain: Annotated[
+        float, typer.Option(min=0, max=1, metavar="SCORE", help="Say 'unsure' where the best score is below.")
+    ] = 0.0,
     format: Annotated[
         str | None,
         typer.Option(
@@ -48,32 +62,32 @@ def predict_command(
     runs: RunsDir = RUNS,
     as_json: AsJson = False,
 ) -> None:
-    """Predict face crops: files, folders, patterns, or '-' for an image on standard input.
+    """Predict the faces on photographs: files, folders, patterns, or '-' for an image on standard input.
 
-    Each image is taken as one face. One record an image: JSON Lines (label and score lists, best first), CSV
-    with fixed columns, or text. A bad file is reported in its row and stops nothing.
+    Faces are found first; with --faces whole each image is one face. One record an image: JSON Lines (label
+    and score lists, best first), CSV with fixed columns, or text. A bad file is reported in its row and stops
+    nothing; an image without faces is no failure.
 
     --json is --format jsonl.
 
     Exit code 0: all images predicted; 1: none could be; 2: a wrong option; 3: some could not.
 
-    Example: duchenne predict faces/ --model runs/demo --format csv --out faces.csv
+    Example: duchenne predict photos/ --abstain 0.5 --format csv --out faces.csv
     """
-    from ..inference import Predictor, expand, find_model, newest_run
+    from ..inference import Predictor, default_model, expand, find_model
+    from ..inference.locate import PACKAGED
 
     kind = _format(format or ("jsonl" if as_json else None), out)
-    if model is None:
-        run = newest_run(runs)
-        typer.echo(f"model: {run} (the newest finished run; --model names another)", err=True)
-        predictor = Predictor.from_run(run)
-    else:
-        predictor = Predictor.load(find_model(model, runs))
+    folder = default_model(runs) if model is None else find_model(model, runs)
+    if model is None and folder != PACKAGED:
+        typer.echo(f"model: {folder.parent} (the newest finished run; --model names another)", err=True)
+    predictor = Predictor.load(folder, faces=faces, min_face=min_face)
     sources = list(expand(paths))
     done = failed = 0
     with _opened(out) as file:
         writer = _writer(kind, file, predictor.artifact.outputs, sources, top)
         quiet = out is None and sys.stdout.isatty()
-        records = predictor.predict(sources, batch_size, views)
+        records = predictor.predict(sources, batch_size, views, abstain=abstain)
         for record in _progress(records, len(sources), quiet):
             writer.write(record)
             done += 1
@@ -124,6 +138,8 @@ class TextWriter:
 
     def write(self, record: Record) -> None:
         """Write the image's lines."""
+        from ..inference import UNSURE
+
         path = printable(record["path"] or "")
         if len(path) > self._path_width:
             path = "..." + path[3 - self._path_width :]
@@ -136,8 +152,9 @@ class TextWriter:
             cells = [head]
             for o in self._outputs:
                 best = face["outputs"][o.name][: self._top]
+                unsure = "unsure: " if face["labels"].get(o.name) == UNSURE else ""
                 text = "  ".join(f"{s['label']} {s['score']:.2f}".ljust(self._cell[o.name]) for s in best)
-                cells.append(text.ljust(self._width(o)))
+                cells.append((unsure + text).ljust(self._width(o)))
             self._line(cells)
 
     def _width(self, output: Output) -> int:

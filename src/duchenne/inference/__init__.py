@@ -1,15 +1,21 @@
 """From images to records, with a finished model and without torch."""
 
-from .locate import artifact_of_run, find_model, newest_run
-from .predictor import FaceFinder, FoundFace, Predictor, WholeImage
-from .records import CsvWriter, Face, JsonLinesWriter, Record, Score, Writer, csv_columns
+from .detector import FINDERS, MIN_FACE, InUse, detector_in_use, make_finder
+from .faces import FaceFinder, FoundFace, WholeImage
+from .locate import artifact_of_run, default_model, find_model, newest_run
+from .predictor import Predictor
+from .records import UNSURE, CsvWriter, Face, JsonLinesWriter, Record, Score, Writer, csv_columns
 from .sources import Source, expand
 
 __all__ = [
+    "FINDERS",
+    "MIN_FACE",
+    "UNSURE",
     "CsvWriter",
     "Face",
     "FaceFinder",
     "FoundFace",
+    "InUse",
     "JsonLinesWriter",
     "Predictor",
     "Record",
@@ -19,7 +25,10 @@ __all__ = [
     "Writer",
     "artifact_of_run",
     "csv_columns",
+    "default_model",
+    "detector_in_use",
     "expand",
     "find_model",
+    "make_finder",
     "newest_run",
 ]

@@ -1,4 +1,4 @@
-"""Which model is meant: a folder, a run's name, or the newest finished run."""
+"""Which model is meant: a folder, a run's name, the package's own, or the newest finished run."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from pathlib import Path
 
 from ..artifacts.artifact import CARD, MODEL
 from ..errors import RunError, did_you_mean
+
+# Where the package's own model lies (model.onnx and card.json), if it has one.
+PACKAGED = Path(__file__).parents[1] / "packaged" / "flagship"
 
 _TRAIN = "`duchenne train demo` trains one on built-in faces in a few minutes"
 
@@ -33,6 +36,17 @@ def find_model(named: str | Path, runs: Path) -> Path:
         f"there is no model at '{named}', and no such run in {runs}",
         did_you_mean(str(named), known) if known else _TRAIN,
     )
+
+
+def default_model(runs: Path = Path("runs")) -> Path:
+    """Return the model's folder that is meant where none is named: the package's own, else the newest run's.
+
+    Raises:
+        RunError: The package has none, and there is no finished run.
+    """
+    if (PACKAGED / CARD).is_file() and (PACKAGED / MODEL).is_file():
+        return PACKAGED
+    return artifact_of_run(newest_run(runs))
 
 
 def artifact_of_run(run: Path) -> Path:

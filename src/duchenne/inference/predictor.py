@@ -3,153 +3,163 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from ..artifacts import VIEWS, Artifact
-from ..datasets.decode import decode_image
-from ..datasets.files import MIN_SIDE
 from ..errors import DataError, RecipeError, did_you_mean
-from .locate import artifact_of_run
-from .records import Record, scores
+from .ahead import ahead
+from .detector import MIN_FACE, make_finder
+from .faces import FaceFinder
+from .locate import artifact_of_run, default_model
+from .reading import read_image
+from .records import Face, Record, said, scores
 from .sources import Source, as_source
 
 Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True, eq=False)
-class FoundFace:
-    """A face on an image.
-
-    Attributes:
-        box: x, y, width, height in pixels of the image.
-        score: The detector's confidence in [0, 1]; None where none was asked.
-        crop: The face's pixels, uint8 ``(H, W)`` or ``(H, W, 3)`` RGB, cut (and aligned) as the finder does.
-    """
-
-    box: tuple[int, int, int, int]
-    score: float | None
-    crop: Array
-
-
-class FaceFinder(Protocol):
-    """Finds the faces on an image."""
-
-    def find(self, image: Array) -> list[FoundFace]:
-        """Faces on a uint8 image ``(H, W)`` or ``(H, W, 3)`` RGB, in a fixed order; none: an empty list."""
-        ...
-
-
-class WholeImage:
-    """The finder for face crops: each image is one face."""
-
-    def find(self, image: Array) -> list[FoundFace]:
-        """The image itself, without a score."""
-        return [FoundFace((0, 0, image.shape[1], image.shape[0]), None, image)]
+Opened = tuple[Record, Array | None]
 
 
 class Predictor:
-    """A finished model, asked about images.
+    """A finished model, asked about the faces on images.
+
+    Args:
+        artifact: The model and its card; default: `duchenne.inference.default_model`.
+        faces: What finds the faces: "auto" (YuNet where its file is there, else the bundled cascade),
+            "yunet", "cascade", "whole" (each image is one face), or a `FaceFinder`.
+        min_face: Faces of a smaller width or height in pixels are left out; not by "whole".
 
     Attributes:
         artifact: The model and its card.
-        finder: What finds the faces; each image is taken as one face by default.
+        finder: What finds the faces.
+
+    Raises:
+        RecipeError: There is no such finder.
+        RunError: There is no model, or the detector's file is missing or another one.
     """
 
-    def __init__(self, artifact: Artifact, finder: FaceFinder | None = None) -> None:
-        self.artifact = artifact
-        self.finder: FaceFinder = WholeImage() if finder is None else finder
+    def __init__(
+        self,
+        artifact: Artifact | None = None,
+        faces: str | FaceFinder = "auto",
+        min_face: int = MIN_FACE,
+    ) -> None:
+        self.finder: FaceFinder = make_finder(faces, min_face)
+        self.artifact = Artifact.load(default_model()) if artifact is None else artifact
 
     @classmethod
-    def load(cls, folder: Path | str, threads: int | None = None) -> Predictor:
-        """Read an artifact's folder (model.onnx, card.json). Raises as `Artifact.load`."""
-        return cls(Artifact.load(folder, threads))
+    def load(
+        cls,
+        folder: Path | str,
+        threads: int | None = None,
+        *,
+        faces: str | FaceFinder = "auto",
+        min_face: int = MIN_FACE,
+    ) -> Predictor:
+        """Read an artifact's folder (model.onnx, card.json). Raises as `Artifact.load` and the class."""
+        return cls(Artifact.load(folder, threads), faces, min_face)
 
     @classmethod
-    def from_run(cls, run: Path | str, threads: int | None = None) -> Predictor:
-        """Read the artifact of a run. Raises RunError where it has none, or as `Artifact.load`."""
-        return cls.load(artifact_of_run(Path(run)), threads)
+    def from_run(
+        cls,
+        run: Path | str,
+        threads: int | None = None,
+        *,
+        faces: str | FaceFinder = "auto",
+        min_face: int = MIN_FACE,
+    ) -> Predictor:
+        """Read the artifact of a run. Raises RunError where it has none, or as `load`."""
+        return cls.load(artifact_of_run(Path(run)), threads, faces=faces, min_face=min_face)
 
     def predict(
         self,
         images: Iterable[Source | Path | str | bytes | Array],
         batch_size: int = 64,
         views: str = "single",
+        *,
+        abstain: float = 0.0,
+        workers: int | None = None,
     ) -> Iterator[Record]:
         """Yield one record an image, in order, while images are still being read.
 
         Args:
             images: Paths, encoded files as bytes, uint8 arrays ``(H, W)`` or ``(H, W, 3)`` RGB, or `Source`.
             batch_size: Faces per call of the net, across images. Only speed and memory depend on it: of an
-                image no more is held than its faces in the net's input size.
+                image no more is held than its faces in the net's input size. With 1 each image is answered
+                before the next one is taken, as a live stream needs it.
             views: A name in `duchenne.artifacts.VIEWS`.
+            abstain: Where the best score of a ``single`` output is below it, the label said is "unsure";
+                the scores stay.
+            workers: Threads that read images and find faces while the net runs; by default as many as this
+                process may use, at most 8. A few images a thread are read ahead.
 
         Raises:
-            RecipeError: No such view, or a batch size below 1.
+            RecipeError: No such view, or a batch size, abstain or workers out of range.
             RunError: The net itself fails. What is wrong with an image is said in its record.
         """
         if batch_size < 1:
             raise RecipeError(f"batch_size must be at least 1, not {batch_size}")
         if views not in VIEWS:
             raise RecipeError(f"there is no view '{views}'", did_you_mean(views, VIEWS))
+        if not 0 <= abstain <= 1:
+            raise RecipeError(f"abstain must be a score from 0 to 1, not {abstain}")
+        if workers is not None and workers < 1:
+            raise RecipeError(f"workers must be at least 1, not {workers}")
         if isinstance(images, (str, bytes, Path)):
             raise TypeError("predict takes several images; put a single one into a list")
-        return self._stream(images, batch_size, views)
+        opened = ahead(self._open, map(as_source, images), 1 if batch_size == 1 else workers)
+        return self._stream(opened, batch_size, views, abstain)
 
     def _stream(
-        self, images: Iterable[Source | Path | str | bytes | Array], batch_size: int, views: str
+        self, opened: Iterator[Opened], batch_size: int, views: str, abstain: float
     ) -> Iterator[Record]:
         records: list[Record] = []
         crops: list[Array] = []
-        for image in images:
-            record, found = self._open(as_source(image))
+        for record, found in opened:
             records.append(record)
-            crops += found
+            crops += [] if found is None else list(found)
             if max(len(crops), len(records)) >= batch_size:
-                yield from self._fill(records, crops, batch_size, views)
+                yield from self._fill(records, crops, batch_size, views, abstain)
                 records, crops = [], []
-        yield from self._fill(records, crops, batch_size, views)
+        yield from self._fill(records, crops, batch_size, views, abstain)
 
-    def _open(self, source: Source) -> tuple[Record, list[Array]]:
+    def _open(self, source: Source) -> Opened:
         """A record without outputs yet, and its faces' pixels in the net's input size."""
-        record: Record = {"path": source.path, "error": source.error, "faces": []}
+        record: Record = {"path": source.path, "error": source.error, "note": None, "faces": []}
         if source.data is None:
-            return record, []
+            return record, None
         try:
-            image = source.data
-            if not isinstance(image, np.ndarray):
-                image = decode_image(image, name=source.path or "")
-                if min(height := image.shape[0], width := image.shape[1]) < MIN_SIDE:  # as in data sets
-                    raise DataError(
-                        f"{source.path or 'the image'} is too small: {width}x{height}; "
-                        f"the least is {MIN_SIDE}x{MIN_SIDE}"
-                    )
-            elif image.ndim == 3 and image.shape[2] == 1:
-                image = image[:, :, 0]
-            if image.dtype != np.uint8 or image.ndim not in (2, 3) or 0 in image.shape:
-                raise DataError(f"not an image: {image.dtype} of shape {image.shape}")
+            image, record["note"] = read_image(source)
             faces = self.finder.find(image)
-            shaped = list(self.artifact.preprocess.shape([f.crop for f in faces]))
+            shaped = self.artifact.preprocess.shape([f.crop for f in faces]) if faces else None
         except DataError as error:
-            return {**record, "error": error.what}, []
+            return {**record, "error": error.what}, None
         except OSError as error:
-            return {**record, "error": error.strerror or str(error)}, []
+            return {**record, "error": f"{source.path or 'the image'}: {error.strerror or error}"}, None
         for face in faces:
-            record["faces"].append({"box": list(face.box), "detector_score": face.score, "outputs": {}})
+            points = (
+                None if face.landmarks is None else np.round(face.landmarks.astype(np.float64), 1).tolist()
+            )
+            one: Face = {
+                "box": list(face.box), "detector_score": face.score, "landmarks": points,
+                "labels": {}, "outputs": {},
+            }  # fmt: skip
+            record["faces"].append(one)
         return record, shaped
 
     def _fill(
-        self, records: list[Record], crops: list[Array], batch_size: int, views: str
+        self, records: list[Record], crops: list[Array], batch_size: int, views: str, abstain: float
     ) -> Iterator[Record]:
         if crops:
             probs = self.artifact.predict(np.stack(crops), batch_size, views)
         row = 0
+        outputs = self.artifact.outputs
         for record in records:
             for face in record["faces"]:
-                face["outputs"] = scores(self.artifact.outputs, probs, row)
+                face["outputs"] = scores(outputs, probs, row)
+                face["labels"] = said(outputs, face["outputs"], abstain)
                 row += 1
             yield record

@@ -12,6 +12,9 @@ import numpy.typing as npt
 
 from ..labels import Output
 
+# Said in a label's place where the best score is below the least one asked for.
+UNSURE = "unsure"
+
 
 class Score(TypedDict):
     """One label of an output.
@@ -30,12 +33,19 @@ class Face(TypedDict):
     Attributes:
         box: x, y, width, height in pixels of the image as it is seen (EXIF orientation applied). A face crop
             is its own box: ``[0, 0, width, height]``.
-        detector_score: The detector's confidence in [0, 1]; None where no detector was asked (a face crop).
+        detector_score: The detector's confidence in [0, 1]; None where it has none (the cascade) or none was
+            asked (a face crop).
+        landmarks: Five points, x and y in pixels as `box`: left eye, right eye, nose, left and right corner
+            of the mouth, left and right as seen by the viewer; None where they are not known.
+        labels: Output name -> the label that is said, of ``single`` outputs: the best one, or "unsure" where
+            its score is below the least one asked for.
         outputs: Output name -> its labels, best first (equal scores: in the model's order).
     """
 
     box: list[int]
     detector_score: float | None
+    landmarks: list[list[float]] | None
+    labels: dict[str, str]
     outputs: dict[str, list[Score]]
 
 
@@ -45,11 +55,14 @@ class Record(TypedDict):
     Attributes:
         path: As it was named; "-" for standard input; None where an array or bytes were given.
         error: What was wrong with the image, or None; `faces` is then empty.
-        faces: Empty where no face was found.
+        note: What is worth knowing though nothing was wrong (of an animation the first frame was taken), or
+            None.
+        faces: Empty where no face was found; the largest first.
     """
 
     path: str | None
     error: str | None
+    note: str | None
     faces: list[Face]
 
 
@@ -93,22 +106,29 @@ class CsvWriter:
             for output in self._outputs:
                 best = face["outputs"][output.name][0]
                 scores = {s["label"]: s["score"] for s in face["outputs"][output.name]}
-                row += [best["label"], best["score"], *(scores[label] for label in output.labels)]
+                said = face["labels"].get(output.name, best["label"])
+                row += [said, best["score"], *(scores[label] for label in output.labels)]
             self._csv.writerow(row)
 
 
 def csv_columns(outputs: Sequence[Output]) -> list[str]:
     """The columns for a model: they depend on its outputs alone, never on the images.
 
-    ``path, error, face, x, y, w, h, detector_score``, then per output ``<output>_label`` and
-    ``<output>_score`` (the best one) and a column ``<output>.<label>`` per label, in the model's order.
-    ``face`` counts from 0.
+    ``path, error, face, x, y, w, h, detector_score``, then per output ``<output>_label`` (what is said:
+    "unsure" where the best score is below the least one asked for) and ``<output>_score`` (of the best
+    label), and a column ``<output>.<label>`` per label, in the model's order. ``face`` counts from 0.
     """
     columns = ["path", "error", "face", "x", "y", "w", "h", "detector_score"]
     for output in outputs:
         columns += [f"{output.name}_label", f"{output.name}_score"]
         columns += [f"{output.name}.{label}" for label in output.labels]
     return columns
+
+
+def said(outputs: Sequence[Output], done: Mapping[str, Sequence[Score]], abstain: float) -> dict[str, str]:
+    """The label that is said of each ``single`` output: the best, or `UNSURE` where its score is below."""
+    best = {o.name: done[o.name][0] for o in outputs if o.kind == "single"}
+    return {name: s["label"] if s["score"] >= abstain else UNSURE for name, s in best.items()}
 
 
 def scores(

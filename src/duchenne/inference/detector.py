@@ -1,0 +1,79 @@
+"""Face finders by name, and which one is in use."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from ..errors import RecipeError, did_you_mean
+from .cascade import Cascade
+from .faces import FaceFinder, WholeImage
+from .yunet import VARIABLE, YuNet, has_yunet, yunet_path
+
+# Below it a face has fewer pixels than any label could be read of (FER2013's have 48, scaled from any size).
+MIN_FACE = 20
+
+
+def _auto(min_face: int) -> FaceFinder:
+    return YuNet(min_face=min_face) if has_yunet() else Cascade(min_face)
+
+
+# Name -> finder for a least side of faces in pixels.
+FINDERS: dict[str, Callable[[int], FaceFinder]] = {
+    "auto": _auto,  # YuNet where its file is there, else the cascade
+    "yunet": lambda min_face: YuNet(min_face=min_face),
+    "cascade": Cascade,
+    "whole": lambda min_face: WholeImage(),
+}
+
+
+def make_finder(faces: str | FaceFinder = "auto", min_face: int = MIN_FACE) -> FaceFinder:
+    """The finder of a name in `FINDERS`; a finder is given back as it is.
+
+    Args:
+        faces: "auto" (YuNet where its file is there, else the cascade), "yunet", "cascade", "whole" (each
+            image is one face), or an object with the method of `FaceFinder`.
+        min_face: Faces of a smaller width or height in pixels are left out; not by "whole".
+
+    Raises:
+        RecipeError: No such name, or min_face below 0.
+        RunError: The detector's file is missing, or is another one.
+    """
+    if not isinstance(faces, str):
+        return faces
+    if faces not in FINDERS:
+        raise RecipeError(f"there is no face finder '{faces}'", did_you_mean(faces, FINDERS))
+    if min_face < 0:
+        raise RecipeError(f"min_face must be at least 0, not {min_face}")
+    return FINDERS[faces](min_face)
+
+
+@dataclass(frozen=True)
+class InUse:
+    """What "auto" means now.
+
+    Attributes:
+        name: "yunet" or "cascade".
+        path: YuNet's file, there or not.
+        why: A sentence.
+    """
+
+    name: str
+    path: str
+    why: str
+
+
+def detector_in_use() -> InUse:
+    """Say what `make_finder("auto")` makes, and why. Raises RunError as that does."""
+    path = yunet_path()
+    if not has_yunet():
+        return InUse(
+            "cascade",
+            str(path),
+            f"there is no {path}; `duchenne detector fetch` downloads YuNet (233 kB), which finds more faces "
+            "and their eyes",
+        )
+    YuNet()  # raises where the file is not the right one
+    named = f"${VARIABLE} names it" if os.environ.get(VARIABLE) else "it lies in the cache"
+    return InUse("yunet", str(path), f"{named}, and its sha256 is the pinned one")
