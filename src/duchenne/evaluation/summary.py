@@ -32,6 +32,11 @@ Entry of a ``single`` output:
     one_vs_rest       [{label, accuracy, precision, recall, f1}]
     confusion         K rows (actual) of K counts (predicted), int
     reliability       [{low, high, n (int), accuracy, confidence}], 15 bins
+    from_units        the same output told from the action units' probabilities by rule (`unit_rules`):
+                      {units (the multi output), n (int), untold (labels without a rule), accuracy, macro_f1,
+                      intervals, head {accuracy, macro_f1} (this output's own, same samples), mcnemar (rule
+                      against head), given_true_units {n (int), accuracy, macro_f1} or null, per_class,
+                      confusion, examples [{id, true, answer, reason}]}; absent where there are no rules
 
 Entry of a ``multi`` output:
 
@@ -73,6 +78,7 @@ from .intervals import LEVEL, percentiles, resample, resample_cells
 from .multi_summary import clean, multi_figures, rows_of
 from .plain import plain
 from .predictions import Predictions
+from .unit_rules import rule_figures
 
 SCHEMA = 1
 
@@ -128,6 +134,8 @@ def evaluate_predictions(
                 entry["groups"] = _groups(entry["confusion"], output.labels, wanted)
             wanted = {}
         outputs[output.name] = entry
+    if (by_rule := rule_figures(p, bootstrap, seed)) is not None:
+        outputs[by_rule[0]]["from_units"] = by_rule[1]
     done = {
         "schema": SCHEMA,
         "views": views,

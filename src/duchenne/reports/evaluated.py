@@ -14,6 +14,7 @@ from .group_blocks import group_sections
 from .measured import Evaluated, OutputFigures, evaluations
 from .mistakes import ImageOf, mistake_blocks
 from .multi_blocks import multi_blocks
+from .rule_blocks import rule_blocks
 from .style import png
 
 UNDEFINED = (
@@ -133,6 +134,7 @@ def evaluation_sections(run: Run, image_of: ImageOf | None, images: bool) -> lis
             blocks = _single_blocks(e, o) if o.kind == "single" else multi_blocks(run, e, o)
             if o.kind == "multi" and o.clean and o.clean_n:
                 blocks.append(_overlap_table(o))
+            blocks += rule_blocks(run, e, o)
             if o.kind == "single" and predictions is not None:
                 # The images are those of the run's own data; another set's ids ("SET-split") may name other
                 # faces there.
