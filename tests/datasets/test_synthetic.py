@@ -126,6 +126,26 @@ def test_darker_groups_are_darker_on_average() -> None:
     assert mean["medium"] + 20 < mean["light"]
 
 
+@pytest.mark.parametrize("subjects", [None, 40])
+def test_seen_skin_tones_change_training_and_validation_in_nothing_but_skin(subjects: int | None) -> None:
+    everyone = load_synthetic(n=300, size=8, subjects=subjects, seed=4)
+    some = load_synthetic(n=300, size=8, subjects=subjects, seed=4, seen_skin_tones=["light", "medium"])
+    for column in ("ids", "split"):
+        assert (getattr(everyone, column) == getattr(some, column)).all()
+    for output in ("emotion", "au"):
+        assert (everyone.targets[output] == some.targets[output]).all()
+    test = everyone.split == "test"
+    assert (everyone.images[test] == some.images[test]).all()
+    assert (everyone.group["skin_tone"][test] == some.group["skin_tone"][test]).all()
+    assert "dark" in some.group["skin_tone"][test]
+    assert set(some.group["skin_tone"][~test]) == {"light", "medium"}
+    was_dark = ~test & (everyone.group["skin_tone"] == "dark")
+    brighter = some.images[was_dark].astype(float).mean() - everyone.images[was_dark].astype(float).mean()
+    assert brighter > 5
+    with pytest.raises(RecipeError, match="seen_skin_tones: there is no 'drak'"):
+        load_synthetic(n=30, size=8, seen_skin_tones=["drak"])
+
+
 def test_skin_tones_and_class_balance_as_asked() -> None:
     only = load_synthetic(n=50, skin_tones=["dark"], size=8)
     assert set(only.group["skin_tone"].tolist()) == {"dark"}

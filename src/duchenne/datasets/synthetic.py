@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +98,7 @@ def load_synthetic(
     difficulty: str = "medium",
     split: Mapping[str, float] | None = None,
     skin_tones: Sequence[str] | Mapping[str, float] | None = None,
+    seen_skin_tones: Sequence[str] | Mapping[str, float] | None = None,
 ) -> FaceSet:
     """Draw a set of faces; the same arguments give the same set.
 
@@ -116,6 +117,9 @@ def load_synthetic(
         difficulty: A name of `DIFFICULTIES`.
         split: Split -> part, summing to 1. None: train 0.7, val 0.15, test 0.15.
         skin_tones: Names of `SKIN_TONES`, or name -> weight. None: all three alike.
+        seen_skin_tones: The same, of the training and validation faces alone; None: as `skin_tones`. All else
+            of those faces (but hair and iris, which go with the skin) and the test faces stay as they are, so
+            that two sets may differ in nothing but whom a net got to see.
 
     Returns:
         A FaceSet with outputs ``emotion`` (codes) and ``au`` (intensities; occurrence is intensity >= 0.5),
@@ -147,6 +151,13 @@ def load_synthetic(
         splits = _split_by(cast.emotion, parts, _stream(seed, "split"))
     else:
         splits = _split_people(cast.subject, subjects, parts, _stream(seed, "split"))
+    if seen_skin_tones is not None:
+        _check_tones("seen_skin_tones", seen_skin_tones)
+        other = cast_faces(
+            n, seed=seed, subjects=subjects, class_balance=class_balance, difficulty=difficulty,
+            skin_tones=seen_skin_tones,
+        )  # fmt: skip
+        cast = _joined(cast, other, splits != "test")
     labels = cast.emotion.copy()
     flips = round(n * label_noise)
     noise = _stream(seed, "label_noise")
@@ -214,6 +225,13 @@ def cast_faces(
     return Cast(params, emotion.astype(np.int64), tone[subject], subject)
 
 
+def _joined(cast: Cast, other: Cast, where: Array) -> Cast:
+    """The faces of `cast`, but in those rows the same ones of `other`; both differ in skin tones alone."""
+    values = np.where(where[:, None], other.params.values, cast.params.values)
+    tones = np.where(where, other.skin_tone, cast.skin_tone)
+    return replace(cast, params=replace(cast.params, values=values), skin_tone=tones)
+
+
 def _stream(seed: int, name: str) -> np.random.Generator:
     """Return the random stream of one parameter: adding a parameter leaves all others as they are."""
     return np.random.default_rng([seed, zlib.crc32(name.encode())])
@@ -227,9 +245,7 @@ def _identities(
     for name in _IDENTITY:
         _, low, high = FIELDS[name]
         draws[name] = low + (high - low) * _stream(seed, name).random(people)
-    weights = _weights(
-        "skin_tones", tuple(SKIN_TONES) if skin_tones is None else skin_tones, tuple(SKIN_TONES)
-    )
+    weights = _check_tones("skin_tones", tuple(SKIN_TONES) if skin_tones is None else skin_tones)
     share = np.array([weights[t] for t in SKIN_TONES])
     bins = _stream(seed, "skin_bin").choice(len(SKIN_TONES), people, p=share / share.sum())
     low_high = np.array(list(SKIN_TONES.values()))[bins]
@@ -242,6 +258,10 @@ def _identities(
     draws["iris_tone"] = lightest * _stream(seed, "iris_tone").random(people)
     draws["hair_length"] = 0.35 + 1.5 * _stream(seed, "hair_length").random(people) ** 2
     return draws, np.array(list(SKIN_TONES))[bins]
+
+
+def _check_tones(name: str, tones: Sequence[str] | Mapping[str, float]) -> dict[str, float]:
+    return _weights(name, tones, tuple(SKIN_TONES))
 
 
 def _circumstances(d: Difficulty) -> dict[str, tuple[float, float]]:

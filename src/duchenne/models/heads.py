@@ -12,6 +12,8 @@ from .keras_init import keras_init
 
 _DENSE = 1024  # chan2023, section 3
 
+UNITS = "au"  # the output of action units, as the data sets name it
+
 
 class LinearHeads(nn.Module):
     """One linear layer per output.
@@ -75,9 +77,49 @@ class DenseHeads(nn.Module):
         return logits
 
 
+class SoftmaxUnitHeads(nn.Module):
+    """`DenseHeads` whose action units share one softmax, as chan2023 writes; other outputs as they are.
+
+    A multi-label output's probabilities are sigmoids of its logits. So that they are softmax's here, the
+    logit of unit j is z_j - log sum_(k != j) exp z_k: its sigmoid is exp z_j / sum_k exp z_k. Nothing that
+    reads logits or probabilities need know. The units' probabilities sum to 1, so that at most one is above
+    0.5: a face of several units cannot be answered rightly, which is what the variant is there to show.
+
+    Args:
+        in_features: F.
+        outputs: Output name -> number of labels; action units are the output "au".
+
+    Raises:
+        RecipeError: There is no output "au" of at least two labels.
+
+    Source: chan2023, section 3 ("two output layers employing softmax activation").
+    """
+
+    others: torch.Tensor
+
+    def __init__(self, in_features: int, outputs: Mapping[str, int]) -> None:
+        super().__init__()
+        units = outputs.get(UNITS, 0)
+        if units < 2:
+            raise RecipeError(
+                f"learner.args.head = 'softmax_aus': there is no output '{UNITS}' of several labels",
+                f"outputs: {', '.join(outputs)}",
+            )
+        self.heads = DenseHeads(in_features, outputs)
+        others = [[k for k in range(units) if k != j] for j in range(units)]
+        self.register_buffer("others", torch.tensor(others), persistent=False)
+
+    def forward(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Map features ``(N, F)`` to logits ``{name: (N, K)}``."""
+        logits: dict[str, torch.Tensor] = self.heads(features)
+        z = logits[UNITS]
+        return logits | {UNITS: z - torch.logsumexp(z[:, self.others], dim=2)}
+
+
 HEADS: dict[str, Callable[[int, Mapping[str, int]], nn.Module]] = {
     "dense": DenseHeads,
     "linear": LinearHeads,
+    "softmax_aus": SoftmaxUnitHeads,
     "wang2020": Wang2020Heads,
 }
 
