@@ -148,3 +148,9 @@ def test_words_of_a_recipe_reach_the_page_alone(call: Call, place: Path) -> None
     recipe.write_text(recipe.read_text().replace("[expect.test]\naccuracy = 0.5\n", ""))
     assert call("reproduce", "--page").code == 0
     assert "- Their cut is unknown.\n" in (place / "docs" / "results.md").read_text(encoding="utf-8")
+
+
+def test_weights_that_are_not_there_are_said_before_anything_is_trained(call: Call, place: Path) -> None:
+    said = call("reproduce", "chan-transfer", "--weights", place / "nowhere")
+    assert said.code == 2
+    assert "nowhere: there is no such folder" in said.err

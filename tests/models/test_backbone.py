@@ -25,7 +25,7 @@ from transformers import (
 from duchenne.errors import RecipeError
 from duchenne.learners.onnx_export import export_onnx
 from duchenne.models import Backbone, make_model
-from duchenne.models.bodies import FAMILIES, make_body, read_config
+from duchenne.models.bodies import FAMILIES, make_body, read_config, source_of
 from duchenne.models.heads import DenseHeads, LinearHeads, Wang2020Heads, make_heads
 
 torch.set_num_threads(1)
@@ -102,6 +102,20 @@ def test_kept_arguments_make_the_net_again_without_the_folder(
     x = torch.rand(2, 1, 48, 48)
     with torch.no_grad():
         torch.testing.assert_close(again.eval()(x), net.eval()(x))
+
+
+def test_a_net_by_name_is_found_in_the_folder_of_weights(
+    folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mobilenet-v1").symlink_to(folders["mobilenet_v1"])
+    monkeypatch.setenv("DUCHENNE_WEIGHTS", str(tmp_path))
+    args = {"pretrained": True, "grey": "repeat"}
+    by_name = make_model("backbone", 1, (48, 48), OUT, {"name": "mobilenet-v1", **args})
+    by_path = make_model("backbone", 1, (48, 48), OUT, {"name": str(folders["mobilenet_v1"]), **args})
+    for a, b in zip(by_name.body.parameters(), by_path.body.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
+    assert str(tmp_path) not in json.dumps(by_name.lasting_args)
+    assert source_of("mobilenet-v2") == "google/mobilenet_v2_1.0_224"  # not there: the hub's
 
 
 @pytest.mark.parametrize("kind", sorted(TINY))

@@ -36,6 +36,14 @@ def reproduce_command(
     page_file: Annotated[Path, typer.Option(metavar="FILE", help="The results page.")] = Path(
         "docs/results.md"
     ),
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="DUCHENNE_WEIGHTS",
+            metavar="DIR",
+            help="Folder of published weights, one folder a net, called as recipes name it (mobilenet-v1).",
+        ),
+    ] = None,
     accelerator: Accelerator = "auto",
     devices: Devices = 1,
     as_json: AsJson = False,
@@ -61,6 +69,8 @@ def reproduce_command(
         return
     from ..experiment.reproduce import plan
 
+    if weights is not None:
+        _use_weights(weights)
     rows, failed = _reproduce(
         plan(ids or (), seeds), results, page_file, quiet=as_json, data=data, runs=runs,
         time_limit=None if time_limit is None else 60 * time_limit, accelerator=accelerator, devices=devices,
@@ -71,6 +81,17 @@ def reproduce_command(
         typer.echo(str(page_file))
     if failed:
         raise typer.Exit(failed)
+
+
+def _use_weights(folder: Path) -> None:
+    """Where nets by name find their published weights; processes of a training inherit it."""
+    import os
+
+    from ..errors import RecipeError
+
+    if not folder.is_dir():
+        raise RecipeError(f"--weights {folder}: there is no such folder", "it holds one folder a net")
+    os.environ["DUCHENNE_WEIGHTS"] = str(folder.resolve())
 
 
 def _reproduce(

@@ -55,7 +55,8 @@ FAMILIES: dict[str, Family] = {
 
 _LOCAL = (
     "a folder works without the hub: `hf download OWNER/NAME --local-dir FOLDER` fetches one on a machine "
-    "that reaches it; then set learner.args.name to the folder"
+    "that reaches it; then set learner.args.name to the folder, or DUCHENNE_WEIGHTS to the folder of such "
+    "folders, each called as the net is"
 )
 
 
@@ -131,8 +132,16 @@ def make_body(name: str, config: Config, pretrained: bool) -> nn.Module:
 
 
 def source_of(name: str) -> str:
-    """Where the library looks for weights: a folder, or the hub's "owner/name". Raises RecipeError."""
+    """Where the library looks for weights: a folder, or the hub's "owner/name". Raises RecipeError.
+
+    A net by short name is looked for, before the hub, under that name in the folder that the environment
+    variable DUCHENNE_WEIGHTS names: recipes then stay as they are where the hub is out of reach.
+    """
     if name in FAMILIES:
+        at_hand = os.environ.get("DUCHENNE_WEIGHTS", "")
+        folder = Path(at_hand).expanduser() / name
+        if at_hand and (folder / "config.json").is_file():
+            return str(folder)
         return FAMILIES[name].hub
     folder = Path(name).expanduser()
     if folder.is_dir():
