@@ -4,7 +4,7 @@
 
 The same net is trained on three sets that differ in nothing but skin (and the hair and eyes that go with it):
 all three tones alike; no dark faces; light faces only. All are evaluated on the same test faces, of all tones
-alike, with `evaluate --by skin_tone`. One thread; a few minutes.
+alike, with `evaluate --by skin_tone`. One thread; four minutes on one core beside another training.
 """
 
 from __future__ import annotations
@@ -116,7 +116,7 @@ def page(answers: dict[str, Answers], seeds: int) -> str:
     """The page as Markdown."""
     balanced = answers["all tones alike"]
     rows = ["| trained on | output | " + " | ".join(TONES) + " |", "|---|---|" + "--:|" * len(TONES)]
-    changes = [rows[0].replace("trained on", "left out of training"), rows[1]]
+    changes = [rows[0], rows[1]]
     for name, found in answers.items():
         for output in ("right", "units"):
             label = {"right": "emotion", "units": "action units"}[output]
@@ -140,8 +140,14 @@ def page(answers: dict[str, Answers], seeds: int) -> str:
     return TEXT.format(
         rows="\n".join(rows), changes="\n".join(changes), tests="\n".join(tests), seeds=seeds,
         settings="\n".join(f"    --set '{s}'" for s in SETTINGS),
-        verdict=verdict(answers), counts=", ".join(f"{v:,} {k}" for k, v in n.items()),
+        verdict=verdict(answers), left=left_over(balanced), counts=", ".join(f"{v:,} {k}" for k, v in n.items()),
     )  # fmt: skip
+
+
+def left_over(balanced: Answers) -> float:
+    """Points between light and dark faces for the net that saw all tones."""
+    light, dark = (balanced.right[balanced.tone == t].mean() for t in ("light", "dark"))
+    return float(100 * (light - dark))
 
 
 def verdict(answers: dict[str, Answers]) -> str:
@@ -204,14 +210,16 @@ As `evaluate --by` gives it, a line a run; p from 999 permutations of the member
 ## What it shows, and what it does not
 
 {verdict}
-- That the tool sees such a gap where one was made: the figures by group, the gap and its test say which net
+- The tool sees a gap where one was made: the figures by group, the gap and its test say which net
   did not see whom. An overall accuracy hides it in a mean.
 - It says nothing of how large such a gap is on photographs. Drawn skin is one grey value under one lamp;
   cameras, exposure, contrast, hair, make-up, and how people label others' faces are not in it. No net of this
   project was measured by skin tone on photographs: none of its real data sets says who is on them in these
   words, and guessing it from pictures would be another classifier with faults of its own.
-- That the net which saw all tones has small gaps here is a property of these drawings. A set that is balanced
-  in tone may still be unbalanced in all else.
+- Balance is not enough: the net that saw all tones alike is still {left:.1f} points worse on dark faces than on
+  light ones. Drawn in grey, brows, folds and shadows stand out less from dark skin; how much of the gap that
+  explains was not examined.
+- Three seeds, one small net, one kind of drawing; intervals are over test faces, not over nets.
 """
 
 
