@@ -140,7 +140,8 @@ def page(answers: dict[str, Answers], seeds: int) -> str:
     return TEXT.format(
         rows="\n".join(rows), changes="\n".join(changes), tests="\n".join(tests), seeds=seeds,
         settings="\n".join(f"    --set '{s}'" for s in SETTINGS),
-        verdict=verdict(answers), left=left_over(balanced), counts=", ".join(f"{v:,} {k}" for k, v in n.items()),
+        verdict=verdict(answers), left=left_over(balanced),
+        counts=", ".join(f"{v:,} {k}" for k, v in n.items()),
     )  # fmt: skip
 
 
@@ -216,8 +217,8 @@ As `evaluate --by` gives it, a line a run; p from 999 permutations of the member
   cameras, exposure, contrast, hair, make-up, and how people label others' faces are not in it. No net of this
   project was measured by skin tone on photographs: none of its real data sets says who is on them in these
   words, and guessing it from pictures would be another classifier with faults of its own.
-- Balance is not enough: the net that saw all tones alike is still {left:.1f} points worse on dark faces than on
-  light ones. Drawn in grey, brows, folds and shadows stand out less from dark skin; how much of the gap that
+- Balance is not enough: the net that saw all tones alike is still {left:.1f} points worse on dark faces than
+  on light ones. Drawn in grey, brows, folds and shadows stand out less from dark skin; how much of the gap that
   explains was not examined.
 - Three seeds, one small net, one kind of drawing; intervals are over test faces, not over nets.
 """
