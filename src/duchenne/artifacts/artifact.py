@@ -1,26 +1,34 @@
-"""A finished model for use: model.onnx and card.json in one folder, run by onnxruntime alone."""
+"""A finished model for use: model.onnx and card.json in one folder, run by onnxruntime alone.
+
+Beside them there may be model.int8.onnx, the same net with 8-bit weights and activations.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, RecipeError, RunError
+from ..errors import DataError, RecipeError, RunError, did_you_mean
 from ..labels import Kind, Output
 from ..transforms.preprocess import Preprocess
 from .card import Card, replace_file
 from .views import average_views
 
 MODEL = "model.onnx"
+INT8 = "model.int8.onnx"
 CARD = "card.json"
 INPUT = "images"
+
+PRECISIONS = ("default", "fp32", "int8")
+Precision = Literal["default", "fp32", "int8"]
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
@@ -48,25 +56,40 @@ class Artifact:
         folder: Where it was read from.
         card: See `Card`.
         preprocess: From face crops to the net's input.
+        precision: "fp32" or "int8": which of its models answers.
     """
 
-    def __init__(self, folder: Path, card: Card, preprocess: Preprocess, session: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        card: Card,
+        preprocess: Preprocess,
+        session: Any,
+        precision: Literal["fp32", "int8"] = "fp32",
+    ) -> None:
         self.folder = folder
         self.card = card
         self.preprocess = preprocess
+        self.precision = precision
         self._session = session
 
     @classmethod
-    def load(cls, folder: Path | str, threads: int | None = None) -> Artifact:
+    def load(
+        cls, folder: Path | str, threads: int | None = None, precision: Precision = "default"
+    ) -> Artifact:
         """Read and check a model's folder.
 
         Args:
-            folder: Holds model.onnx and card.json.
+            folder: Holds model.onnx and card.json, and perhaps model.int8.onnx.
             threads: Of one model call; as many as this process may use by default.
+            precision: "fp32", "int8", or "default": int8 where the card says that it may stand for the other.
 
         Raises:
             RunError: A file is missing, cut short or broken, or model and card do not fit each other.
+            RecipeError: No such precision, or fewer than one thread.
         """
+        if precision not in PRECISIONS:
+            raise RecipeError(f"there is no precision '{precision}'", did_you_mean(precision, PRECISIONS))
         folder = Path(folder)
         if threads is not None and threads < 1:
             raise RecipeError(f"threads must be at least 1, not {threads}")
@@ -80,9 +103,23 @@ class Artifact:
             preprocess = Preprocess.from_json(card.preprocess)
         except RecipeError as error:
             raise RunError(f"{folder / CARD}: field 'preprocess': {error.what}", error.todo) from None
-        session = _session(folder / MODEL, _read_model(folder / MODEL, card), threads or _cpus())
-        _check_signature(folder / MODEL, session, card, preprocess)
-        return cls(folder, card, preprocess, session)
+        chosen: Literal["fp32", "int8"] = "fp32"
+        if precision == "int8" or (precision == "default" and card.int8.get("default", False)):
+            chosen = "int8"
+        if chosen == "int8" and not card.int8:
+            raise RunError(
+                f"{folder} holds no int8 model", "`duchenne export RUN --out DIR --int8` makes one"
+            )
+        path = folder / (INT8 if chosen == "int8" else MODEL)
+        sha256 = card.int8.get("sha256", "") if chosen == "int8" else card.model_sha256
+        session = _session(path, read_model(path, sha256), threads or _cpus())
+        _check_signature(path, session, card, preprocess)
+        return cls(folder, card, preprocess, session, chosen)
+
+    @property
+    def model_path(self) -> Path:
+        """The file of the model that answers."""
+        return self.folder / (INT8 if self.precision == "int8" else MODEL)
 
     @property
     def outputs(self) -> tuple[Output, ...]:
@@ -111,13 +148,13 @@ class Artifact:
         try:
             values = self._session.run(names, {INPUT: np.ascontiguousarray(x)})
         except Exception as error:  # onnxruntime's errors have no common base but Exception
-            raise RunError(f"{self.folder / MODEL} fails: {_first_line(error)}") from None
+            raise RunError(f"{self.model_path} fails: {_first_line(error)}") from None
         done = dict(zip(names, values, strict=True))
         for output in self.outputs:
             value = done[output.name]
             if value.shape != (len(x), output.num_classes) or not np.isfinite(value).all():
                 raise RunError(
-                    f"{self.folder / MODEL}: output '{output.name}' for {len(x)} images, {value.shape}, "
+                    f"{self.model_path}: output '{output.name}' for {len(x)} images, {value.shape}, "
                     "is misshapen or not finite",
                     "train again, with a smaller learning rate where the loss became nan",
                 )
@@ -163,10 +200,16 @@ class Artifact:
         return {o.name: to_probs(logits[o.name], o.kind, self.card.temperature[o.name]) for o in self.outputs}
 
 
-def save_artifact(folder: Path | str, onnx_bytes: bytes, card: Card) -> Card:
+def save_artifact(folder: Path | str, onnx_bytes: bytes, card: Card, int8: bytes | None = None) -> Card:
     """Write model.onnx and card.json, each in one step; return the card with the model's SHA-256.
 
     The model goes first: a kill between the two leaves a pair that `Artifact.load` refuses.
+
+    Args:
+        folder: Gets the files; made where it is not there.
+        onnx_bytes: The model.
+        card: Its card; of ``int8`` and ``model_sha256`` the digests are filled in here.
+        int8: The quantised model; None: there is none, and one that lay there is removed.
 
     Raises:
         RunError: The folder cannot be written.
@@ -174,6 +217,13 @@ def save_artifact(folder: Path | str, onnx_bytes: bytes, card: Card) -> Card:
     folder = Path(folder)
     card = replace(card, model_sha256=hashlib.sha256(onnx_bytes).hexdigest())
     replace_file(folder / MODEL, onnx_bytes)
+    if int8 is None:
+        card = replace(card, int8={})
+        with suppress(OSError):
+            (folder / INT8).unlink()
+    else:
+        card = replace(card, int8={"default": False, **card.int8, "sha256": hashlib.sha256(int8).hexdigest()})
+        replace_file(folder / INT8, int8)
     card.save(folder / CARD)
     return card
 
@@ -184,7 +234,8 @@ def _cpus() -> int:
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
-def _read_model(path: Path, card: Card) -> bytes:
+def read_model(path: Path, sha256: str) -> bytes:
+    """A model file's bytes. Raises RunError where it cannot be read or is not the one of that SHA-256."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -192,7 +243,7 @@ def _read_model(path: Path, card: Card) -> bytes:
             f"{path} cannot be read: {error.strerror}",
             "`duchenne evaluate RUN` makes a finished run's model",
         ) from None
-    if hashlib.sha256(content).hexdigest() != card.model_sha256:
+    if hashlib.sha256(content).hexdigest() != sha256:
         raise RunError(
             f"{path} ({len(content)} bytes) is not the model of its card: it was cut short or replaced",
             "copy both files again, or export the model again with `duchenne evaluate RUN`",

@@ -22,6 +22,8 @@ _TYPES: dict[str, type] = {
     "schema": int, "name": str, "outputs": list, "preprocess": dict, "temperature": dict, "figures": dict,
     "terms": str, "data": dict, "training": dict, "versions": dict, "created": str, "model_sha256": str,
 }  # fmt: skip
+# Written only where there is something to say, so that versions before them read the other cards.
+_OPTIONAL: dict[str, type] = {"int8": dict, "weights": dict}
 _JSON_NAMES: dict[type, str] = {int: "a whole number", str: "a string", list: "a list", dict: "an object"}
 
 
@@ -41,6 +43,9 @@ class Card:
         versions: Package -> version that made the model.
         created: UTC time, ISO 8601.
         model_sha256: Of model.onnx, 64 hex digits; `save_artifact` fills it in.
+        int8: Of model.int8.onnx, where there is one: ``sha256``, ``default`` (whether it answers unless
+            float32 is asked for) and ``measured``: what was compared. Empty: there is none.
+        weights: Of weights.safetensors, where there is one: ``sha256``, ``precision``.
         schema: Version of this form.
     """
 
@@ -55,6 +60,8 @@ class Card:
     versions: Mapping[str, Any] = field(default_factory=dict)
     created: str = ""
     model_sha256: str = ""
+    int8: Mapping[str, Any] = field(default_factory=dict)
+    weights: Mapping[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -67,12 +74,14 @@ class Card:
         for output in self.outputs:
             if not output.labels or len(set(output.labels)) < len(output.labels):
                 raise RunError(f"card: field 'outputs', '{output.name}': labels must be there and differ")
+        _check_int8(self.int8)
         given = dict.fromkeys(names, 1.0) | dict(self.temperature)
         object.__setattr__(self, "temperature", {k: _temperature(k, v, names) for k, v in given.items()})
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `parse_card` gives back an equal card."""
-        return asdict(self) | {
+        plain = {k: v for k, v in asdict(self).items() if v or k not in _OPTIONAL}
+        return plain | {
             "outputs": [{"name": o.name, "kind": o.kind, "labels": list(o.labels)} for o in self.outputs]
         }
 
@@ -123,7 +132,9 @@ def parse_card(raw: Any, where: str) -> Card:
     for key in raw:
         if key not in known:
             raise RunError(f"{where}: unknown field '{key}'", did_you_mean(key, known))
-    for key, kind in _TYPES.items():
+    for key, kind in (_TYPES | _OPTIONAL).items():
+        if key not in raw and key in _OPTIONAL:
+            continue
         if key not in raw:
             raise RunError(f"{where}: field '{key}' is missing", _AGAIN)
         if not isinstance(raw[key], kind) or isinstance(raw[key], bool):
@@ -175,6 +186,15 @@ def _output(where: str, index: int, raw: Any) -> Output:
     if not isinstance(labels, list) or not labels or not all(isinstance(x, str) and x for x in labels):
         _wrong(where, f"{place}.labels", labels, "a list of strings")
     return Output(raw["name"], raw["kind"], tuple(labels))
+
+
+def _check_int8(int8: Mapping[str, Any]) -> None:
+    if not int8:
+        return
+    for key, kind in (("sha256", str), ("default", bool)):
+        if not isinstance(int8.get(key, kind()), kind):
+            wanted = "true or false" if kind is bool else "a string"
+            raise RunError(f"card: field 'int8.{key}' must be {wanted}, not {int8[key]!r}")
 
 
 def _temperature(name: str, value: Any, outputs: list[str]) -> float:

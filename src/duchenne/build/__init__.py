@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..artifacts import FLAGSHIP, packaged_weights
 from ..datasets import load
 from ..datasets.faceset import FaceSet
 from ..errors import RecipeError, RunError, did_you_mean
@@ -60,9 +61,29 @@ def build_learner(
     learner = LEARNER_SETTINGS[recipe.learner.name](cls, recipe, accelerator, devices)
     if recipe.start.run:
         if start is None:
-            start = start_folder(recipe.start.run, runs) / "checkpoints" / "best.safetensors"
+            start = start_checkpoint(recipe.start.run, runs)
         learner.set_params(start=start, start_train=recipe.start.train)
+        if recipe.start.labels != "all":
+            if recipe.learner.name != "torch":
+                raise RecipeError(
+                    f"start.labels = '{recipe.start.labels}': learner '{recipe.learner.name}' has no such "
+                    f"setting",
+                    'leave it out, or take learner.name = "torch"',
+                )
+            learner.set_params(start_labels=recipe.start.labels)
     return learner
+
+
+def is_packaged(run: str, runs: Path) -> bool:
+    """Whether a recipe's `start.run` means the model in the package: its name, and no run is called so."""
+    return run == FLAGSHIP and not any((at / "run.json").is_file() for at in (Path(run), runs / run))
+
+
+def start_checkpoint(run: str, runs: Path) -> Path:
+    """The weights that a recipe starts from; arguments as `start_folder`. Raises RunError."""
+    if is_packaged(run, runs):
+        return packaged_weights()
+    return start_folder(run, runs) / "checkpoints" / "best.safetensors"
 
 
 def start_folder(run: str, runs: Path) -> Path:

@@ -11,6 +11,7 @@ from .compare import compare_command
 from .data import audit_command, inspect_command, labels_command
 from .evaluate import evaluate_command
 from .export import export_command
+from .export_model import export_model_command
 from .grow import grow_command
 from .growth import growth_command
 from .predict import predict_command
@@ -72,3 +73,4 @@ app.command("report")(report_command)
 app.command("compare")(compare_command)
 app.command("reproduce")(reproduce_command)
 app.command("predict")(predict_command)
+app.command("export")(export_model_command)

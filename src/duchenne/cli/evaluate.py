@@ -41,6 +41,9 @@ def evaluate_command(
             help="All figures by group too: subject, or an attribute of the set, as skin_tone; repeatable.",
         ),
     ] = None,
+    temperature: Annotated[
+        str, typer.Option(help="fit (on the validation part) or one; default: the recipe's.")
+    ] = "",
     as_json: AsJson = False,
 ) -> None:
     """Evaluate a run's best epoch; the only verb that reads the test split. Figures go into the run.
@@ -52,6 +55,7 @@ def evaluate_command(
     How groups of people fare: duchenne evaluate demo --split test --by skin_tone
     """
     from ..experiment.evaluate import evaluate
+    from ..experiment.untaught import untaught_notes
     from .progress import counting
 
     other, folder = _which_data(data or [], data_dir)
@@ -60,9 +64,9 @@ def evaluate_command(
     with counting("evaluating") as progress:
         done = evaluate(
             opened, data=folder, splits=split or (), other=other, other_options=loader_options(options or []),
-            views=views, by=by or (), progress=progress,
+            views=views, by=by or (), temperature=temperature, progress=progress,
         )  # fmt: skip
-    for line in warnings(done):
+    for line in [*warnings(done), *untaught_notes(opened.info("data"))]:
         typer.echo(line, err=True)
     if as_json:
         print_json({e.name: e.metrics for e in done})

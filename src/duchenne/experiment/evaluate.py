@@ -22,6 +22,7 @@ from ..recipe import Recipe
 from ..recipe.sections import Evaluate as EvaluateSection
 from .finish import ensure_artifact
 from .run import Run
+from .temperature import said, set_temperature
 
 # Faces per call of the progress function.
 BLOCK = 512
@@ -47,6 +48,7 @@ def evaluate(
     views: str = "",
     by: Sequence[str] = (),
     protocol: EvaluateSection | None = None,
+    temperature: str = "",
     progress: Progress | None = None,
 ) -> list[Evaluated]:
     """Evaluate a run's best epoch; predictions and metrics are written into the run.
@@ -62,6 +64,7 @@ def evaluate(
         by: Attributes by whose groups all figures are given too ("subject", or one that the set carries);
             empty: what the recipe says, of its own data.
         protocol: What stands for the `evaluate` section of the recipe that the run was made with.
+        temperature: "fit" or "one", see the recipe's section `evaluate`; "" is what that says.
         progress: Told (split, faces done, faces).
 
     Raises:
@@ -90,6 +93,13 @@ def evaluate(
         own = _own_faces(run, data)
         wanted, prefix = tuple(splits) or ("test",), f"{other}-"
     changed = own is not None and _changed(run, own)
+    how = temperature or recipe.evaluate.temperature
+    if how not in ("one", "fit"):
+        raise RecipeError(f"there is no temperature '{how}'", did_you_mean(how, ("one", "fit")))
+    held_out = None if own is None else own.where("val")
+    if held_out is not None and len(held_out):
+        held_out = match_faces(held_out, artifact)[0]
+    artifact = set_temperature(artifact, "fit" if how == "fit" else "one", held_out)
     todo = [(f"{prefix}{split}", split, faces) for split in wanted]
     if not other and not splits:
         todo += [(name, "test", _also(recipe, name, data)) for name in recipe.evaluate.also]
@@ -161,7 +171,7 @@ def _evaluate_part(
     own: FaceSet | None,
     progress: Progress | None,
 ) -> Evaluated:
-    part, matching = _match(part, artifact)
+    part, matching = match_faces(part, artifact)
     if split == "test":
         run.note_test_read(f"evaluate {name}, views {views}", int(artifact.card.training["epoch"]))
     probs = _predict(artifact, part, views, name, progress)
@@ -191,6 +201,7 @@ def _evaluate_part(
         "epochs_done": training["epochs_done"],
         "epochs_planned": training["epochs_planned"],
         "partial": training["status"] != "finished",
+        "temperature": said(artifact),
         "notes": list(part.notes),
     }
     return Evaluated(name, metrics)
@@ -224,7 +235,7 @@ def _predict(
     return {o.name: np.concatenate([b[o.name] for b in blocks]) for o in artifact.outputs}
 
 
-def _match(part: FaceSet, artifact: Artifact) -> tuple[FaceSet, dict[str, Any]]:
+def match_faces(part: FaceSet, artifact: Artifact) -> tuple[FaceSet, dict[str, Any]]:
     """Bring a set's targets into the model's outputs and label order, by name.
 
     Faces whose class the model does not know are left out where no output knows them; a label that only one

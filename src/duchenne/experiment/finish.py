@@ -19,6 +19,13 @@ TERMS = {
 OTHER_TERMS = "The terms of the training data decide; they are not known to this program."
 
 
+def terms_of(run: Run) -> str:
+    """The terms of the run's data, and of what its weights began from."""
+    own = TERMS.get(run.recipe.data.name, OTHER_TERMS)
+    begun = str(run.info("environment").get("start_terms", "")) if run.recipe.start.run else ""
+    return f"{own} The weights began from others: {begun}" if begun else own
+
+
 def ensure_artifact(run: Run) -> Artifact:
     """Return the artifact of the run's best epoch, exporting it first where it is missing or older.
 
@@ -58,7 +65,7 @@ def ensure_artifact(run: Run) -> Artifact:
         outputs=learner.outputs_,
         preprocess=learner.preprocess.to_json(),
         figures={"best": learner.best_},
-        terms=TERMS.get(recipe.data.name, OTHER_TERMS),
+        terms=terms_of(run),
         data={"name": recipe.data.name, "fingerprint": data.get("fingerprint", "")},
         training=training,
         versions=versions(),

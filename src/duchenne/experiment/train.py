@@ -5,19 +5,24 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..build import build_faces, build_learner, start_folder
+from ..artifacts import Card
+from ..artifacts.artifact import CARD
+from ..artifacts.packaged import packaged_folder
+from ..build import build_faces, build_learner, is_packaged, start_checkpoint, start_folder
 from ..datasets.faceset import FaceSet
 from ..denoise import VARIANCE
 from ..errors import DataError, DuchenneError, RecipeError, RunError
 from ..recipe import Recipe
 from .environment import environment, need
+from .finish import terms_of
 from .run import Run, RunState, folder_name
+from .untaught import untaught_notes
 
 if TYPE_CHECKING:
     from ..learners.contract import Listener
@@ -42,6 +47,7 @@ def train(
     devices: int = 1,
     tensorboard: bool = False,
     listener: Listener | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> Run:
     """Train a recipe into a run folder.
 
@@ -58,6 +64,7 @@ def train(
         devices: Processes.
         tensorboard: Also write the history as TensorBoard events into the run.
         listener: Hears of progress.
+        note: Hears, before training begins, of labels that no face of the training part has.
 
     Returns:
         The run, "finished" or (deadline) "stopped".
@@ -73,8 +80,10 @@ def train(
     # A run that goes on has weights of its own; the run that it began from may be gone.
     own = Run(path).checkpoint("best")
     goes_on = resume and own.is_file() and Run(path).checkpoint("last").is_file()
-    if recipe.start.run and not goes_on and start_folder(recipe.start.run, runs).resolve() == path.resolve():
-        raise RunError(f"run {path} cannot start from itself", "choose another --name")
+    if recipe.start.run and not goes_on:
+        begun = start_checkpoint(recipe.start.run, runs)
+        if begun.resolve() == (path / "checkpoints" / begun.name).resolve():
+            raise RunError(f"run {path} cannot start from itself", "choose another --name")
     learner = build_learner(recipe, accelerator, devices, runs, own if goes_on else None)
     # What the end needs is asked for at the start, not after hours.
     need("onnx", "onnxscript", *(["tensorboard"] if tensorboard else []))
@@ -90,7 +99,10 @@ def train(
     run = _opened(path, recipe, list(overrides), force)
     _check_same_data(run, fingerprint)
     circumstances = environment(accelerator, devices) | _start_record(run, runs)
-    run.save_info("data", faces.describe() | {"fingerprint": fingerprint})
+    about = faces.describe() | {"fingerprint": fingerprint}
+    run.save_info("data", about)
+    for line in untaught_notes(about) if note is not None else ():
+        note(line)
     run.save_info("environment", circumstances)
     storage = Storage(path / "checkpoints", f"{recipe.fingerprint()}-{fingerprint}", resume, deadline)
     recorder = Recorder(run.path, listener, run.path / "tensorboard" if tensorboard else None)
@@ -209,6 +221,8 @@ def _start_record(run: Run, runs: Path) -> dict[str, Any]:
         return {}
     if run.holds_work():
         return {k: v for k, v in run.info("environment").items() if k.startswith("start_")}
+    if is_packaged(name, runs):
+        return _packaged_record(start_checkpoint(name, runs))
     begun = Run.open(start_folder(name, runs))
     state, checkpoint = begun.state, begun.checkpoint("best")
     return {
@@ -216,7 +230,22 @@ def _start_record(run: Run, runs: Path) -> dict[str, Any]:
         "start_recipe": f"{state.recipe_id} {state.recipe_fingerprint}",
         "start_epoch": state.best.get("epoch", state.epochs_done),
         "start_status": f"{state.status}, {state.epochs_done} of {state.epochs_planned} epochs",
+        "start_terms": terms_of(begun),
         "start_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+    }
+
+
+def _packaged_record(weights: Path) -> dict[str, Any]:
+    """The same of the packaged model, from its card."""
+    card = Card.load(packaged_folder() / CARD)
+    training = card.training
+    return {
+        "start_run": f"the packaged model {card.name}",
+        "start_recipe": f"{card.name} {training.get('recipe_fingerprint', '')}",
+        "start_epoch": training.get("epoch"),
+        "start_status": f"{training.get('status')}, {training.get('epochs_done')} epochs",
+        "start_terms": card.terms,
+        "start_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
     }
 
 

@@ -11,11 +11,12 @@ from typing import Any, Literal
 import numpy as np
 
 from ..errors import RecipeError, RunError, did_you_mean
-from ..labels import Output
+from ..labels import Output, match_labels
 from .arrayfile import learner_of, read_arrays
 from .contract import Array, Storage, outputs_from_json
 
 Which = Literal["all", "head"]
+Labels = Literal["all", "shared"]
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,9 @@ def read_trained(path: Path, learner: str, facts: Mapping[str, Any]) -> Trained:
                 f"what is to be trained has {now.get(field)!r}",
                 f"set {field} as the checkpoint has it, or start from another run",
             )
-    return Trained(path, groups["model"], outputs)
+    # A file may hold weights in half precision; all learning is in single.
+    arrays = {k: v.astype(np.float32) if v.dtype == np.float16 else v for k, v in groups["model"].items()}
+    return Trained(path, arrays, outputs)
 
 
 def _compared(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,6 +94,28 @@ def _compared(facts: Mapping[str, Any]) -> dict[str, Any]:
     plain = json.loads(json.dumps({k: facts[k] for k in ("preprocess", "model") if k in facts}))
     fields = {f"preprocess.{k}": v for k, v in plain["preprocess"].items()}
     return fields | ({"learner.model": plain["model"]} if "model" in plain else {})
+
+
+def shared_outputs(old: Sequence[Output], new: Sequence[Output]) -> tuple[list[Output], dict[str, list[int]]]:
+    """What both sides answer, matched by name or synonym.
+
+    Returns:
+        Of each old output that has a label in common with the new one of its name and kind: the output with
+        those labels alone, named as the new ones are; and output name -> their rows in the old head.
+    """
+    named = {o.name: o for o in new}
+    kept, rows = [], {}
+    for output in old:
+        other = named.get(output.name)
+        pairs = {} if other is None or other.kind != output.kind else match_labels(output, other)[0]
+        # Two old labels may mean one new one: the first stands for it.
+        first = {place: row for row, place in reversed(pairs.items())}
+        chosen = {row: place for place, row in sorted(first.items(), key=lambda item: item[1])}
+        if other is None or not chosen:
+            continue
+        kept.append(Output(output.name, output.kind, tuple(other.labels[p] for p in chosen.values())))
+        rows[output.name] = list(chosen)
+    return kept, rows
 
 
 def label_places(trained: Trained, outputs: Sequence[Output]) -> dict[str, list[int]]:

@@ -36,7 +36,7 @@ from .frozen import check_copies
 from .launch import launch, open_fabric
 from .loop import EVAL_BATCH, Plan
 from .optimizers import parameter_groups
-from .start import Which, begins
+from .start import Labels, Which, begins
 from .torch_start import begin_from, train_heads_only
 from .weighting import balanced
 
@@ -57,6 +57,7 @@ class TorchLearner(FaceClassifier):
         start_train: "all" weights are trained, or the "head" (the last layer of each output) alone: then the
             body's parameters are frozen and its batch norms stay in evaluation mode; its dropout stays on.
         denoise: Which samples training leaves out by their losses; None: all stay.
+        start_labels: "all": a label of the checkpoint that the data lack is an error; "shared": it goes.
 
     Attributes:
         denoised_: What was left out and when (`duchenne.denoise.Denoiser.records`).
@@ -79,6 +80,7 @@ class TorchLearner(FaceClassifier):
         start: Path | None = None,
         start_train: Which = "all",
         denoise: Denoise | None = None,
+        start_labels: Labels = "all",
     ) -> None:
         self.model = model
         self.args = args
@@ -95,6 +97,7 @@ class TorchLearner(FaceClassifier):
         self.start = start
         self.start_train = start_train
         self.denoise = denoise
+        self.start_labels = start_labels
 
     # -- fitting --------------------------------------------------------------------------------
 
@@ -195,7 +198,7 @@ class TorchLearner(FaceClassifier):
         if begun:
             assert self.start is not None
             facts = {"model": self.model, "preprocess": (self.preprocess or Preprocess()).to_json()}
-            begin_from(net, self.start, facts, self.outputs_)
+            begin_from(net, self.start, facts, self.outputs_, self.start_labels)
         if self.start_train == "head":
             train_heads_only(net)
         return net

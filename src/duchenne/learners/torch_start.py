@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,16 @@ from ..errors import RecipeError
 from ..labels import Output
 from ..models.frozen import hold_batch_norms, train_only
 from ..models.heads import LinearHeads
-from .start import Slots, label_places, read_trained, take_over
+from .start import Labels, Slots, Trained, label_places, read_trained, shared_outputs, take_over
 
 
-def begin_from(net: nn.Module, path: Path, facts: Mapping[str, Any], outputs: Sequence[Output]) -> None:
+def begin_from(
+    net: nn.Module,
+    path: Path,
+    facts: Mapping[str, Any],
+    outputs: Sequence[Output],
+    labels: Labels = "all",
+) -> None:
     """Put a checkpoint's weights into a net with initial ones.
 
     The body is taken as it is, batch norms' running figures included; of each head the rows of labels that
@@ -27,11 +34,15 @@ def begin_from(net: nn.Module, path: Path, facts: Mapping[str, Any], outputs: Se
         path: The checkpoint.
         facts: What the learner says of itself: "model" and "preprocess" must agree with the checkpoint's.
         outputs: What the net answers.
+        labels: "all": the net must have every output and label of the checkpoint; "shared": those that it has
+            not are left behind.
 
     Raises:
         RunError: The checkpoint does not fit; the field, label or array is named.
     """
     trained = read_trained(path, "torch", facts)
+    if labels == "shared":
+        trained = _shared(net, trained, outputs)
     places = label_places(trained, outputs)
     slots, initial = {}, set()
     for output, prefix in _head_prefixes(net).items():
@@ -44,6 +55,23 @@ def begin_from(net: nn.Module, path: Path, facts: Mapping[str, Any], outputs: Se
     fresh = {k: v.detach().cpu().numpy() for k, v in state.items() if k not in initial}
     taken = take_over(fresh, trained, slots)
     net.load_state_dict(state | {k: torch.from_numpy(v) for k, v in taken.items()})
+
+
+def _shared(net: nn.Module, trained: Trained, outputs: Sequence[Output]) -> Trained:
+    """The trained arrays without the heads, and the rows of heads, that the net has no labels for."""
+    kept, rows = shared_outputs(trained.outputs, outputs)
+    arrays = dict(trained.arrays)
+    layers = [name for name, module in net.named_modules() if isinstance(module, LinearHeads)]
+    for layer in layers:
+        for output in trained.outputs:
+            for part in ("weight", "bias"):
+                key = f"{layer}.heads.{output.name}.{part}".lstrip(".")
+                if key not in arrays:
+                    continue
+                old = arrays.pop(key)
+                if output.name in rows:
+                    arrays[key] = old[rows[output.name]]
+    return replace(trained, arrays=arrays, outputs=tuple(kept))
 
 
 def train_heads_only(net: nn.Module) -> None:

@@ -111,12 +111,16 @@ class Start(Section):
     """Begin from trained weights; labels are matched by name, those of new labels are initialised.
 
     Attributes:
-        run: A run folder, by path, or by its name in the runs folder; "" begins from initial weights.
+        run: A run folder, by path, or by its name in the runs folder; "flagship", where no run is called so, is
+            the model in the package; "" begins from initial weights.
         train: "all" weights, or the "head" alone (the last layer of each output; the body stays as it is).
+        labels: "all": every output and label of the run must be in the data; "shared": what both have is taken
+            over, by name or synonym ("happiness" is "happy"), the rest is left behind (torch learners).
     """
 
     run: str = ""
     train: Literal["all", "head"] = "all"
+    labels: Literal["all", "shared"] = "all"
 
     @model_validator(mode="after")
     def _head_needs_a_run(self) -> Start:
@@ -311,6 +315,8 @@ class Evaluate(Section):
             other test part: ``PrivateTest.split.test = "PrivateTest"``.
         by: Attributes of the faces ("subject", or one that the set carries, as "skin_tone") by whose groups
             all figures are given too, with the gaps between groups.
+        temperature: What the logits of single-label outputs are divided by, here and in the run's artifact:
+            "one", or "fit": what gives the least log loss on the validation part (Guo et al. 2017).
     """
 
     splits: tuple[Literal["train", "val", "test"], ...] = ("val", "test")
@@ -318,6 +324,7 @@ class Evaluate(Section):
     groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     also: dict[str, dict[str, Any]] = Field(default_factory=dict)
     by: tuple[str, ...] = ()
+    temperature: Literal["one", "fit"] = "one"
 
     @model_validator(mode="after")
     def _has_plain_names(self) -> Evaluate:
