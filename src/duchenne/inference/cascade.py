@@ -16,17 +16,20 @@ import numpy.typing as npt
 
 from ..errors import RunError
 from .align import CASCADE_MARGIN, crop_by_box
-from .faces import FoundFace, clipped, distinct, in_order
+from .faces import FoundFace, agreed, clipped, in_order
 
 Array = npt.NDArray[Any]
 
-FILE = "haarcascade_frontalface_default.xml"
+FILE = "haarcascade_frontalface_alt2.xml"
 
-# Chosen as YuNet's numbers are.
-PIXELS = 1280 * 960
+# Chosen on 7 photographs with 43 faces, among the four frontal cascades, 480,000 to 2.8 million pixels, steps
+# of 1.05 and 1.1: 38 are found, with two boxes about nothing; without the mirror image at best 37 with three.
+PIXELS = 1280 * 960  # larger photographs are searched at this size
 STEP = 1.1  # from one size of the window to the next
-NEIGHBOURS = 8  # windows that agree on a face
-_LEAST_WINDOW = 24  # pixels of the searched image; the cascade's own window
+# Windows that must agree on a face, in the image and its mirror image together.
+WINDOWS = 12
+# The smallest window: the cascade's own, and a part of the longer side (smaller ones cost most of the time).
+_LEAST_WINDOW, _LEAST_PART = 20, 1 / 32
 
 
 class Cascade:
@@ -52,20 +55,30 @@ class Cascade:
         if scale < 1:
             size = max(1, round(width * scale)), max(1, round(height * scale))
             grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
-        least = max(_LEAST_WINDOW, int(self.min_face * scale))
+        least = max(_LEAST_WINDOW, int(max(grey.shape) * _LEAST_PART), int(self.min_face * scale))
         if min(grey.shape) < least:
             return []
-        found, _, weights = self._cascade().detectMultiScale3(
-            grey, STEP, NEIGHBOURS, minSize=(least, least), outputRejectLevels=True
-        )
-        boxes = np.asarray(found, np.float64).reshape(-1, 4) / scale
-        certainty = np.asarray(weights, np.float64).reshape(-1)
+        boxes, windows = self._candidates(grey, least)
+        boxes /= scale
         faces = []
-        for i in distinct(boxes, certainty):
-            box = clipped(boxes[i], image)
+        for i, total in agreed(boxes, windows):
+            box = clipped(boxes[i], image) if total >= WINDOWS else None
             if box is not None and min(box[2:]) >= self.min_face:
                 faces.append(FoundFace(box, None, crop_by_box(image, box, CASCADE_MARGIN)))
         return in_order(faces)
+
+    def _candidates(self, grey: Array, least: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+        """Boxes ``(N, 4)`` and how many windows agree on each ``(N,)``, of the image and its mirror image."""
+        boxes, windows = [], []
+        for mirrored in (False, True):
+            seen = cv2.flip(grey, 1) if mirrored else grey
+            found, counts = self._cascade().detectMultiScale2(seen, STEP, 1, minSize=(least, least))
+            part = np.asarray(found, np.float64).reshape(-1, 4)
+            if mirrored:
+                part[:, 0] = grey.shape[1] - part[:, 0] - part[:, 2]
+            boxes.append(part)
+            windows.append(np.asarray(counts, np.float64).reshape(-1))
+        return np.concatenate(boxes), np.concatenate(windows)
 
     def _cascade(self) -> Any:
         cascade = getattr(self._local, "cascade", None)

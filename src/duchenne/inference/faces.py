@@ -63,18 +63,28 @@ def clipped(box: npt.NDArray[np.float64], image: Array) -> Box | None:
     return (left, top, right - left, bottom - top) if right > left and bottom > top else None
 
 
-def distinct(boxes: npt.NDArray[np.float64], certainty: npt.NDArray[np.float64]) -> list[int]:
+def agreed(
+    boxes: npt.NDArray[np.float64], certainty: npt.NDArray[np.float64]
+) -> list[tuple[int, float]]:
     """Which boxes to keep so that no face is there twice, the most certain first.
 
     Args:
         boxes: ``(N, 4)``: x, y, width, height.
-        certainty: ``(N,)``; of two boxes of one face the one of higher certainty stays.
+        certainty: ``(N,)``; of several boxes of one face the one of highest certainty stays.
+
+    Returns:
+        Index of each box kept, and the sum of certainty of the boxes that it stands for.
     """
     kept: list[int] = []
+    sums: list[float] = []
     for i in np.argsort(-certainty, kind="stable").tolist():
-        if all(_shared(boxes[i], boxes[k]) <= _SAME_FACE for k in kept):
+        same = [n for n, k in enumerate(kept) if _shared(boxes[i], boxes[k]) > _SAME_FACE]
+        if same:
+            sums[same[0]] += float(certainty[i])
+        else:
             kept.append(i)
-    return kept
+            sums.append(float(certainty[i]))
+    return list(zip(kept, sums, strict=True))
 
 
 def in_order(faces: list[FoundFace]) -> list[FoundFace]:

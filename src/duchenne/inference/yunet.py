@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ..datasets.cache import cache_root
 from ..errors import RunError
 from .align import YUNET_MARGIN, crop_by_box, crop_by_eyes
-from .faces import FoundFace, clipped, distinct, in_order
+from .faces import FoundFace, agreed, clipped, in_order
 
 Array = npt.NDArray[Any]
 
@@ -100,7 +100,7 @@ class YuNet:
         rows[:, :14:2] /= ratio[0]
         rows[:, 1:14:2] /= ratio[1]
         faces = []
-        for i in distinct(rows[:, :4], rows[:, 14]):
+        for i, _ in agreed(rows[:, :4], rows[:, 14]):
             box = clipped(rows[i, :4], image)
             if box is None or min(box[2:]) < self.min_face:
                 continue
