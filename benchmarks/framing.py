@@ -42,7 +42,9 @@ def landmarks(points: Any, boxes: Any) -> None:
     down = np.hypot(*(mouth - eyes).T)
     for name, place in (("between the eyes", eyes), ("middle of the mouth", mouth)):
         x, y = np.median(place, 0)
-        print(f"  {name:<34} x {x:.3f}  y {y:.3f}  (deviation {place[:, 0].std():.3f}, {place[:, 1].std():.3f})")
+        print(
+            f"  {name:<34} x {x:.3f}  y {y:.3f}  (deviation {place[:, 0].std():.3f}, {place[:, 1].std():.3f})"
+        )
     spread("eye to eye", across)
     spread("eyes to mouth", down)
     spread("root of the sum of their squares", np.hypot(across, down))

@@ -8,7 +8,9 @@ import typer
 
 from .. import __version__
 from .compare import compare_command
-from .data import audit_command, inspect_command, labels_command
+from .data import audit_command, crop_command, inspect_command, labels_command
+from .detector import fetch_command
+from .detector import show_command as detector_command
 from .evaluate import evaluate_command
 from .export import export_command
 from .export_model import export_model_command
@@ -36,6 +38,10 @@ data = typer.Typer(
     help="Look at a data set before training on it.\n\nExample: duchenne data inspect synthetic",
     no_args_is_help=True,
 )
+detector = typer.Typer(
+    help="Say what finds faces here, or fetch a better finder.\n\nExample: duchenne detector",
+    no_args_is_help=False,
+)
 
 
 def _version(asked: bool) -> None:
@@ -62,8 +68,12 @@ data.command("inspect")(inspect_command)
 data.command("audit")(audit_command)
 data.command("export")(export_command)
 data.command("labels")(labels_command)
+data.command("crop")(crop_command)
+detector.callback(invoke_without_command=True)(detector_command)
+detector.command("fetch")(fetch_command)
 app.add_typer(recipes, name="recipes")
 app.add_typer(data, name="data")
+app.add_typer(detector, name="detector")
 app.command("train")(train_command)
 app.command("tune")(tune_command)
 app.command("grow")(grow_command)

@@ -56,6 +56,10 @@ def predict_command(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write there; a file appears only when it is whole.")
     ] = None,
+    draw: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="A new folder: pictures with boxes and labels drawn."),
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Faces per call of the net.")] = 64,
     views: Annotated[str, typer.Option(help="single, flip or ten-crop: views that are averaged.")] = "single",
     top: Annotated[int, typer.Option(min=1, help="Labels shown per output, as text only.")] = 3,
@@ -75,6 +79,7 @@ def predict_command(
     Example: duchenne predict photos/ --abstain 0.5 --format csv --out faces.csv
     """
     from ..inference import Predictor, default_model, expand, find_model
+    from ..inference.draw import DrawingFolder
     from ..inference.locate import PACKAGED
 
     kind = _format(format or ("jsonl" if as_json else None), out)
@@ -83,15 +88,21 @@ def predict_command(
         typer.echo(f"model: {folder.parent} (the newest finished run; --model names another)", err=True)
     predictor = Predictor.load(folder, faces=faces, min_face=min_face)
     sources = list(expand(paths))
-    done = failed = 0
+    done = failed = noted = 0
     with _opened(out) as file:
         writer = _writer(kind, file, predictor.artifact.outputs, sources, top)
+        drawing = None if draw is None else DrawingFolder(draw, predictor.artifact.outputs)
         quiet = out is None and sys.stdout.isatty()
         records = predictor.predict(sources, batch_size, views, abstain=abstain)
-        for record in _progress(records, len(sources), quiet):
+        for source, record in zip(sources, _progress(records, len(sources), quiet), strict=True):
             writer.write(record)
+            if drawing is not None:
+                drawing.write(source, record)
             done += 1
             failed += record["error"] is not None
+            noted += record["note"] is not None
+    if noted:
+        typer.echo(f"of {noted} images with several frames or pages the first was taken", err=True)
     if failed:
         where = "" if kind == "text" and out is None else "; see their field 'error'"
         typer.echo(f"{failed} of {done} images could not be predicted{where}", err=True)

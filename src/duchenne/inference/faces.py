@@ -63,9 +63,7 @@ def clipped(box: npt.NDArray[np.float64], image: Array) -> Box | None:
     return (left, top, right - left, bottom - top) if right > left and bottom > top else None
 
 
-def agreed(
-    boxes: npt.NDArray[np.float64], certainty: npt.NDArray[np.float64]
-) -> list[tuple[int, float]]:
+def agreed(boxes: npt.NDArray[np.float64], certainty: npt.NDArray[np.float64]) -> list[tuple[int, float]]:
     """Which boxes to keep so that no face is there twice, the most certain first.
 
     Args:

@@ -1,0 +1,142 @@
+"""Pictures with boxes and labels drawn, one an image, each under a name of its own in one folder."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import DataError, RunError
+from ..labels import Output
+from .reading import read_image
+from .records import UNSURE, Face, Record
+from .sources import Source
+
+Array = npt.NDArray[Any]
+
+_COLOUR, _GREY, _INK = (0, 160, 60), (110, 110, 110), (255, 255, 255)
+_QUALITY = 92  # of the JPEG
+_LONGEST_SIDE = 65_000  # JPEG's limit is 65,535
+_LONGEST_STEM = 100  # characters of four bytes at most: file systems take 255 bytes
+
+
+def draw_faces(image: Array, faces: Sequence[Face], outputs: Sequence[Output]) -> Array:
+    """Draw each face's box and what is said of it: the label and score of every single-label output.
+
+    Args:
+        image: uint8 ``(H, W)`` or ``(H, W, 3)`` RGB; left as it is.
+        faces: Of a record.
+        outputs: The model's.
+
+    Returns:
+        uint8 ``(H, W, 3)`` RGB.
+    """
+    done = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if image.ndim == 2 else np.array(image, order="C")
+    size = max(0.4, min(done.shape[:2]) / 1000)
+    for face in faces:
+        unsure = UNSURE in face["labels"].values()
+        x, y, width, height = face["box"]
+        colour = _GREY if unsure else _COLOUR
+        cv2.rectangle(done, (x, y), (x + width - 1, y + height - 1), colour, max(1, round(3 * size)))
+        lines = [f"{face['labels'][o.name]} {face['outputs'][o.name][0]['score']:.2f}"
+                 for o in outputs if o.name in face["labels"]]  # fmt: skip
+        _write(done, lines, x, y, y + height, size, colour)
+    return done
+
+
+def _write(
+    image: Array, lines: list[str], x: int, top: int, bottom: int, size: float, colour: tuple[int, int, int]
+) -> None:
+    """Lines above the box, or below it where there is no room above; within the image's width if they can."""
+    font, thick = cv2.FONT_HERSHEY_SIMPLEX, max(1, round(1.5 * size))
+    shown = [_plain(line) for line in lines]
+    sizes = [cv2.getTextSize(line, font, size, thick)[0] for line in shown]
+    if not sizes:
+        return
+    pad = max(2, round(5 * size))
+    row = max(h for _, h in sizes) + 2 * pad
+    width = max(w for w, _ in sizes) + 2 * pad
+    left = max(0, min(x, image.shape[1] - width))
+    start = top - row * len(shown)
+    if start < 0:
+        start = min(bottom, image.shape[0] - row * len(shown))
+    cv2.rectangle(image, (left, start), (left + width - 1, start + row * len(shown) - 1), colour, cv2.FILLED)
+    for number, line in enumerate(shown):
+        place = (left + pad, start + (number + 1) * row - pad)
+        cv2.putText(image, line, place, font, size, _INK, thick, cv2.LINE_AA)
+
+
+def _plain(text: str) -> str:
+    """OpenCV's letters are ASCII: accents are taken off, others become '?'."""
+    return unicodedata.normalize("NFKD", text).encode("ascii", "replace").decode().replace("\n", " ")
+
+
+class DrawingFolder:
+    """Writes drawn pictures into a new or empty folder.
+
+    Args:
+        folder: Is made where it is not there.
+        outputs: The model's.
+
+    Raises:
+        RunError: It is not empty, or cannot be written.
+    """
+
+    def __init__(self, folder: Path, outputs: Sequence[Output]) -> None:
+        self._folder = folder
+        self._outputs = outputs
+        self._taken: set[str] = set()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            if any(folder.iterdir()):
+                raise RunError(f"{folder} is not empty", "name a new folder; nothing is written over")
+        except OSError as error:
+            raise RunError(f"{folder} cannot be written: {error.strerror}") from None
+
+    def write(self, source: Source, record: Record) -> Path | None:
+        """Draw a source's record; returns the picture's path, or None where there is no image.
+
+        The picture is named after the source alone, never after its folders: a/b.png becomes b.jpg, and a
+        second b.png becomes b-2.jpg. The source is read once more; a pipe's bytes are still held.
+
+        Raises:
+            RunError: The picture cannot be written.
+        """
+        if record["error"] is not None or source.data is None:
+            return None
+        try:
+            image = read_image(source)[0]
+        except (DataError, OSError):
+            return None  # it went away since it was predicted
+        drawn = draw_faces(image, record["faces"], self._outputs)
+        path = self._folder / self._name(record["path"])
+        if (over := max(drawn.shape[:2]) / _LONGEST_SIDE) > 1:
+            drawn = cv2.resize(drawn, None, fx=1 / over, fy=1 / over, interpolation=cv2.INTER_AREA)
+        jpeg = cv2.imencode(".jpg", drawn[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
+        try:
+            with path.open("xb") as file:  # never through a link, never over a file
+                file.write(jpeg.tobytes())
+        except OSError as error:
+            raise RunError(f"{path} cannot be written: {error.strerror}", "free some space") from None
+        return path
+
+    def _name(self, path: str | None) -> str:
+        stem = {None: "image", "-": "stdin"}.get(path) or os.path.splitext(os.path.basename(str(path)))[0]
+        # Not all that one system takes for a name is one on another.
+        stem = re.sub(r'[<>:"/\\|?*]', "_", "".join(c if c.isprintable() else "_" for c in stem))
+        stem = stem.strip(". ")[:_LONGEST_STEM] or "image"
+        while len(stem.encode()) > 2 * _LONGEST_STEM:
+            stem = stem[:-1]
+        name, number = stem, 1
+        while name.casefold() in self._taken:
+            number += 1
+            name = f"{stem}-{number}"
+        self._taken.add(name.casefold())
+        return f"{name}.jpg"
