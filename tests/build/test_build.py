@@ -12,17 +12,20 @@ import torch
 from duchenne.build import build_faces, build_learner, build_preprocess
 from duchenne.datasets.arrays import from_arrays
 from duchenne.datasets.cifar10 import CIFAR10_OBJECTS
+from duchenne.datasets.ckplus_csv import HIGH_EMOTIONS
+from duchenne.datasets.ckplus_frames import REPORT_UNITS
 from duchenne.datasets.faceset import FaceSet
 from duchenne.datasets.sfew import SFEW_EMOTIONS, SHAPE
 from duchenne.errors import DataError, DuchenneError, RecipeError
-from duchenne.labels import FER2013_EMOTIONS, Output
+from duchenne.labels import FER2013_EMOTIONS, FERPLUS_EMOTIONS, Output
 from duchenne.recipe import Recipe, load_recipe, recipe_ids
 
-# Data set -> shape and labels of its images.
-SHAPES = {
-    "fer2013": ((48, 48), FER2013_EMOTIONS),
-    "cifar10": ((32, 32, 3), CIFAR10_OBJECTS),
-    "sfew": (SHAPE, SFEW_EMOTIONS),
+# Data set -> shape of its images, and the labels of each output that a recipe may name.
+SHAPES: dict[str, tuple[tuple[int, ...], dict[str, tuple[str, ...]]]] = {
+    "fer2013": ((48, 48), {"emotion": FER2013_EMOTIONS, "ferplus": FERPLUS_EMOTIONS}),
+    "cifar10": ((32, 32, 3), {"object": CIFAR10_OBJECTS}),
+    "sfew": (SHAPE, {"emotion": SFEW_EMOTIONS}),
+    "ckplus": ((48, 48), {"emotion": HIGH_EMOTIONS, "au": REPORT_UNITS}),
 }
 
 
@@ -30,19 +33,27 @@ def small(name: str) -> tuple[Recipe, FaceSet]:
     """The recipe with one epoch, and a few faces of its data set's shape."""
     data = load_recipe(name).data
     if data.name in SHAPES:
-        shape, labels = SHAPES[data.name]
+        shape, known = SHAPES[data.name]
         rng = np.random.default_rng(0)
         images = rng.integers(0, 256, (14, *shape), dtype=np.uint8)
-        output = Output(data.outputs[0], "single", labels)
-        faces = from_arrays(images, np.arange(14) % len(labels), outputs=[output]).without_labels(
-            data.without
-        )
-        # From initial weights: what a recipe starts from is another recipe's run.
+        outputs, targets = [], {}
+        for o in data.outputs:
+            labels = known[o]
+            outputs.append(Output(o, "multi" if o == "au" else "single", labels))
+            codes = np.arange(14) % len(labels)
+            shares = rng.random((14, len(labels))).astype(np.float32)
+            targets[o] = {"au": (shares > 0.5).astype(np.float32), "ferplus": shares}.get(o, codes)
+        faces = from_arrays(images, targets, outputs=outputs).without_labels(data.without)
+        # From initial weights: what a recipe starts from is another recipe's run, or others' weights.
         nets = [
             "train.epochs=1",
             "train.batch_size=7",
         ]  # trees are one a label; neither these nor SVMs have batches
         sets = [] if load_recipe(name).learner.name in ("trees", "svm") else nets
+        if load_recipe(name).learner.args.get("pretrained"):
+            sets = [*sets, "learner.args.pretrained=false"]
+        if load_recipe(name).balance.oversample not in (None, "largest"):
+            sets = [*sets, "balance.oversample=6"]
         return load_recipe(name, [*sets, "start={}"]), faces
     recipe = load_recipe(name, ["train.epochs=1", "train.batch_size=16", "data.options.n=60"])
     return recipe, build_faces(recipe, None).where("train")

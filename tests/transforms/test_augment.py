@@ -191,7 +191,8 @@ def test_any_size_and_strength_stays_in_range(
         ("flip", 1.5), ("flip", -0.1), ("shift", float("nan")), ("rotate", 181), ("scale", 1.0),
         ("brightness", "x"), ("contrast", float("inf")), ("erase", True), ("erase_area", (0.3, 0.2)),
         ("erase_area", (0.0, 0.2)),
-        ("erase_area", (0.1,)), ("padding", "wrap"), ("mixup", -0.1), ("mixup", 11), ("crop", 0.0), ("crop", 1.1),
+        ("erase_area", (0.1,)), ("padding", "wrap"), ("mixup", -0.1), ("mixup", 11),
+        ("crop", 0.0), ("crop", 1.1),
     ],
 )  # fmt: skip
 def test_a_bad_field_is_named(field: str, value: Any) -> None:

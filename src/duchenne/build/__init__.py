@@ -151,25 +151,13 @@ def _scratch(cls: Any, recipe: Recipe, accelerator: str, devices: int) -> Any:
     )
 
 
-def _trees(cls: Any, recipe: Recipe, accelerator: str, devices: int) -> Any:
-    _on_one_cpu("trees", accelerator, devices)
-    _no_model("trees", recipe)
+def _scikit_learn(cls: Any, recipe: Recipe, accelerator: str, devices: int) -> Any:
+    """Trees and SVMs: no optimiser, no epochs to augment or to leave samples out in."""
+    learner = recipe.learner.name
+    _on_one_cpu(learner, accelerator, devices)
+    _no_model(learner, recipe)
     unused = {n: getattr(recipe, n) for n in ("augment", "optimizer", "schedule", "loss", "denoise")}
-    refuse_unused("trees", unused, {})
-    return cls(
-        args=dict(recipe.learner.args),
-        preprocess=build_preprocess(recipe),
-        balance=recipe.balance,
-        stop=recipe.stop,
-        train=recipe.train,
-    )
-
-
-def _svm(cls: Any, recipe: Recipe, accelerator: str, devices: int) -> Any:
-    _on_one_cpu("svm", accelerator, devices)
-    _no_model("svm", recipe)
-    unused = {n: getattr(recipe, n) for n in ("augment", "optimizer", "schedule", "loss", "denoise")}
-    refuse_unused("svm", unused, {})
+    refuse_unused(learner, unused, {})
     return cls(
         args=dict(recipe.learner.args),
         preprocess=build_preprocess(recipe),
@@ -200,6 +188,6 @@ def _no_model(learner: str, recipe: Recipe) -> None:
 LEARNER_SETTINGS: dict[str, Callable[[Any, Recipe, str, int], Any]] = {
     "torch": _torch,
     "scratch": _scratch,
-    "trees": _trees,
-    "svm": _svm,
+    "trees": _scikit_learn,
+    "svm": _scikit_learn,
 }

@@ -12,8 +12,11 @@ from .options import (
     AsJson,
     DataDir,
     Devices,
+    Force,
     Overrides,
+    Resume,
     RunsDir,
+    TimeLimit,
     open_run,
     percent,
     print_json,
@@ -39,11 +42,9 @@ def grow_command(
     ] = None,
     sets: Overrides = None,
     name: Annotated[str | None, typer.Option(help="Folder name of the run; default: RUN-grown-NAME.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run of that name.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Throw the run of that name away first.")] = False,
-    time_limit: Annotated[
-        float | None, typer.Option(min=0, metavar="MINUTES", help="Stop at the end of an epoch, resumable.")
-    ] = None,
+    resume: Resume = False,
+    force: Force = False,
+    time_limit: TimeLimit = None,
     accelerator: Accelerator = "auto",
     devices: Devices = 1,
     as_json: AsJson = False,
@@ -84,7 +85,12 @@ def grow_command(
         listener.close()
     if as_json:
         print_json(_facts(grown))
-        return
+    else:
+        _say(grown)
+
+
+def _say(grown: Grown) -> None:
+    """The outcome in words; what a script wants, the folder, last and on standard output."""
     after = grown.run.state
     typer.echo(
         f"{after.status} ({after.reason}), {after.epochs_done} of {after.epochs_planned} epochs, "
@@ -93,7 +99,7 @@ def grow_command(
     )
     old = f"{percent(grown.old_before)} before, {percent(grown.old_after)} after"
     typer.echo(f"old classes, validation ({grown.n_old:,} faces): {old}")
-    typer.echo(f"{label}, validation ({grown.n_new:,} faces): {percent(grown.new_after)}")
+    typer.echo(f"{grown.label}, validation ({grown.n_new:,} faces): {percent(grown.new_after)}")
     typer.echo(str(grown.run.path))
 
 

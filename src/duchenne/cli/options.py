@@ -31,6 +31,12 @@ Overrides = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+RecipeName = Annotated[str, typer.Argument(metavar="ID|FILE.toml", help="A packaged recipe, or a file.")]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run of that name.")]
+Force = Annotated[bool, typer.Option("--force", help="Throw the run of that name away first.")]
+TimeLimit = Annotated[
+    float | None, typer.Option(min=0, metavar="MINUTES", help="Stop at the end of an epoch, resumable.")
+]
 Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Devices = Annotated[int, typer.Option(min=1, help="Processes that share each batch.")]
 

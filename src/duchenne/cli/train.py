@@ -6,11 +6,24 @@ from typing import Annotated
 
 import typer
 
-from .options import RUNS, Accelerator, AsJson, DataDir, Devices, Overrides, RunsDir, print_json
+from .options import (
+    RUNS,
+    Accelerator,
+    AsJson,
+    DataDir,
+    Devices,
+    Force,
+    Overrides,
+    RecipeName,
+    Resume,
+    RunsDir,
+    TimeLimit,
+    print_json,
+)
 
 
 def train_command(
-    recipe: Annotated[str, typer.Argument(metavar="ID|FILE.toml", help="A packaged recipe, or a file.")],
+    recipe: RecipeName,
     data: DataDir = None,
     runs: RunsDir = RUNS,
     sets: Overrides = None,
@@ -18,11 +31,9 @@ def train_command(
         str | None,
         typer.Option(help="Folder name of the run; default: the recipe's id, with --set and a code."),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run of that name.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Throw the run of that name away first.")] = False,
-    time_limit: Annotated[
-        float | None, typer.Option(min=0, metavar="MINUTES", help="Stop at the end of an epoch, resumable.")
-    ] = None,
+    resume: Resume = False,
+    force: Force = False,
+    time_limit: TimeLimit = None,
     accelerator: Accelerator = "auto",
     devices: Devices = 1,
     tensorboard: Annotated[
@@ -47,6 +58,7 @@ def train_command(
             data=data, runs=runs, name=name, overrides=overrides, resume=resume, force=force,
             deadline=None if time_limit is None else 60 * time_limit,
             accelerator=accelerator, devices=devices, tensorboard=tensorboard, listener=listener,
+            note=lambda line: typer.echo(f"note: {line}", err=True),
         )  # fmt: skip
     except KeyboardInterrupt:
         listener.close()

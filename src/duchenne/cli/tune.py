@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import RUNS, Accelerator, AsJson, DataDir, Overrides, RunsDir, print_json
+from .options import RUNS, Accelerator, AsJson, DataDir, Overrides, RecipeName, RunsDir, print_json
 
 if TYPE_CHECKING:
     from ..experiment.search import Search, Trial
 
 
 def tune_command(
-    recipe: Annotated[str, typer.Argument(metavar="ID|FILE.toml", help="A packaged recipe, or a file.")],
+    recipe: RecipeName,
     data: DataDir = None,
     runs: RunsDir = RUNS,
     sets: Overrides = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Protocol
 
 import numpy as np
@@ -49,6 +49,7 @@ class Features:
     """
 
     parts: tuple[tuple[str, Mapping[str, Any]], ...]
+    _features: tuple[Feature, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         made = [_make(name, options) for name, options in self.parts]
@@ -57,15 +58,10 @@ class Features:
         names = [name for name, _ in self.parts]
         complete = tuple((name, asdict(feature)) for name, feature in zip(names, made, strict=True))
         object.__setattr__(self, "parts", complete)
-        object.__setattr__(self, "_made", tuple(made))
+        object.__setattr__(self, "_features", tuple(made))
 
     def __hash__(self) -> int:
         return hash(self._features)
-
-    @property
-    def _features(self) -> tuple[Feature, ...]:
-        made: tuple[Feature, ...] = self._made  # type: ignore[attr-defined]  # set above; frozen
-        return made
 
     @property
     def length(self) -> int:

@@ -106,13 +106,17 @@ def read_last(
     if not path.is_file():
         return None
     found, facts = read_arrays(path, groups)
-    if facts.get("tag") != storage.tag:
+    check_tag(path, facts, storage.tag)
+    return found, facts
+
+
+def check_tag(path: Path, facts: Mapping[str, Any], tag: str) -> None:
+    """Raise RunError where a checkpoint with these facts is of another recipe or other data than `tag`."""
+    if facts.get("tag") != tag:
         raise RunError(
-            f"checkpoint {path} is of another recipe or other data "
-            f"({facts.get('tag')}, this one is {storage.tag})",
+            f"checkpoint {path} is of another recipe or other data ({facts.get('tag')}, this one is {tag})",
             "train under another --name, or start over with --force",
         )
-    return found, facts
 
 
 def learner_of(facts: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -16,12 +17,14 @@ from ..datasets.arrays import from_arrays
 from ..datasets.faceset import FaceSet
 from ..errors import DataError, RunError
 from ..labels import Output
+from ..recipe import Balance, Stop, Train
 from ..transforms import Preprocess
 from .arrayfile import learner_of, read_arrays, write_arrays
 from .contract import Array, outputs_from_json, outputs_to_json
+from .start import Which
 
 
-class FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn ships no types
+class FaceClassifier(ClassifierMixin, BaseEstimator, ABC):  # type: ignore[misc]  # scikit-learn ships no types
     """A learner of faces. A subclass fits (setting `outputs_`, `n_iter_`, `history_`, ...) and gives logits.
 
     Attributes:
@@ -83,14 +86,14 @@ class FaceClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # s
 
     # -- what comes out -----------------------------------------------------------------------------
 
+    @abstractmethod
     def logits(self, X: FaceSet | Array) -> dict[str, npt.NDArray[np.float32]]:
         """Logits ``{output: (N, K)}`` float32 of images or a FaceSet."""
-        raise NotImplementedError
 
     @property
+    @abstractmethod
     def num_parameters_(self) -> int:
         """How many numbers the model has, trained or held still."""
-        raise NotImplementedError
 
     @property
     def classes_(self) -> Any:
@@ -160,13 +163,13 @@ class ArrayLearner(FaceClassifier):
     def _preprocess(self) -> Preprocess:
         return self.preprocess or Preprocess()
 
+    @abstractmethod
     def _arrays(self) -> dict[str, Array]:
         """What was fitted, by name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _take(self, arrays: Mapping[str, Array]) -> None:
         """Put back what `_arrays` gave. Raises ValueError where it does not fit."""
-        raise NotImplementedError
 
     def _recall(self, facts: Mapping[str, Any]) -> None:
         """Put back what `_facts` says beyond the settings. Raises KeyError."""
@@ -210,3 +213,25 @@ class ArrayLearner(FaceClassifier):
                 f"checkpoint {path} does not fit its own description: {error}", "train again with --force"
             ) from None
         return learner
+
+
+class OneShotLearner(ArrayLearner):
+    """A learner that scikit-learn fits at once: no optimiser, no augmentation, no epochs over the data."""
+
+    def __init__(
+        self,
+        args: Mapping[str, Any] | None = None,
+        preprocess: Preprocess | None = None,
+        balance: Balance | None = None,
+        stop: Stop | None = None,
+        train: Train | None = None,
+        start: Path | None = None,
+        start_train: Which = "all",
+    ) -> None:
+        self.args = args
+        self.preprocess = preprocess
+        self.balance = balance
+        self.stop = stop
+        self.train = train
+        self.start = start
+        self.start_train = start_train

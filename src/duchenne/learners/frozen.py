@@ -83,7 +83,8 @@ def keep_features(
     Returns:
         The table, or None where it would take more than `FEATURE_LIMIT` bytes.
     """
-    features: Callable[[torch.Tensor], torch.Tensor] = net.features  # type: ignore[assignment]
+    features = net.features
+    assert callable(features)  # what makes a body frozen: `is_frozen`
     table: npt.NDArray[np.float32] | None = None
     for copy in range(copies):
         generator = None

@@ -15,7 +15,8 @@ from ..errors import DuchenneError, RecipeError
 from .batches import Source
 from .checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from .contract import Listener
-from .loop import Loop, Outcome, Plan, Progress
+from .loop import Loop
+from .plan import Outcome, Plan, Progress
 
 
 def launch(

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -16,11 +14,8 @@ from lightning_fabric import Fabric
 from torch.optim.swa_utils import AveragedModel
 
 from ..errors import DuchenneError, RunError, TrainingError
-from ..labels import Output
-from ..recipe import Denoise, Loss, Optimizer, Schedule, Stop, Train
 from ..scratch.stopping import figure_of, improves
-from ..transforms import Preprocess
-from ..transforms.augment import Augment
+from .arrayfile import check_tag
 from .batches import Batch, Source, batches
 from .checkpoint import (
     Checkpoint,
@@ -34,6 +29,7 @@ from .contract import Listener, Row, denoiser_of, epoch_seed, positive_weights, 
 from .frozen import FeatureTable, copies_to_keep, is_frozen, keep_features
 from .losses import penalty, sample_losses, total_loss
 from .optimizers import make_optimizer, parameter_groups
+from .plan import Outcome, Plan, Progress
 from .schedules import factor
 from .scores import EpochLosses, EpochScores
 from .torch_start import hold_body
@@ -43,60 +39,6 @@ EVAL_BATCH = 256
 
 # Torch refuses a step that float32 cannot hold (3.4e38); Adam's first is lr / (1 - beta1).
 LARGEST_STEP = 3e38
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All settings of one training.
-
-    Attributes:
-        monitor: History key that decides the best epoch; "" keeps the last one (no validation).
-        folder: Where checkpoints go; None: none are written.
-        tag: What the checkpoints belong to; resuming from another tag is refused.
-        resume: Go on from ``folder/last.safetensors`` where it exists.
-        deadline: Seconds after which training stops at the end of an epoch; None: never.
-        only_heads: The heads alone are trained (the body's parameters require no gradients); the body's batch
-            norms stay in evaluation mode.
-        denoise: Which samples are left out by their losses; None: all stay.
-    """
-
-    outputs: tuple[Output, ...]
-    optimizer: Optimizer
-    schedule: Schedule
-    loss: Loss
-    stop: Stop
-    train: Train
-    preprocess: Preprocess
-    augment: Augment
-    monitor: str
-    folder: Path | None = None
-    tag: str = ""
-    resume: bool = False
-    deadline: float | None = None
-    only_heads: bool = False
-    denoise: Denoise | None = None
-    facts: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass
-class Progress:
-    """Where a training stands; what a checkpoint's facts hold."""
-
-    epoch: int = 0
-    history: list[Row] = field(default_factory=list)
-    best: Row = field(default_factory=dict)
-    seconds: float = 0.0
-    denoised: list[Row] = field(default_factory=list)
-
-
-@dataclass
-class Outcome:
-    """What training leaves: weights of the best epoch (CPU), history, why it ended."""
-
-    weights: dict[str, torch.Tensor]
-    progress: Progress
-    finished: bool
-    reason: str
 
 
 def _ema_rule(decay: float) -> Callable[[Sequence[torch.Tensor], Sequence[torch.Tensor], Any], None]:
@@ -407,12 +349,7 @@ class Loop:
         if not path.is_file():
             return
         state = load_checkpoint(path)
-        if state.facts.get("tag") != self.plan.tag:
-            raise RunError(
-                f"checkpoint {path} is of another recipe or other data "
-                f"({state.facts.get('tag')}, this one is {self.plan.tag})",
-                "train under another --name, or start over with --force",
-            )
+        check_tag(path, state.facts, self.plan.tag)
         load_weights(self.bare, state.model, path)
         unpack_optimizer(self.optimizer, state.optimizer, path)
         if self.ema is not None:

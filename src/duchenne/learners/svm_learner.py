@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,9 +18,8 @@ from ..datasets.faceset import FaceSet
 from ..errors import DataError, RecipeError, RunError
 from ..recipe import Balance, Stop, Train
 from ..scratch.scores import single_figures
-from ..transforms import Preprocess
 from .arrayfile import read_last, write_arrays
-from .classifier import ArrayLearner
+from .classifier import OneShotLearner
 from .contract import (
     Array,
     Listener,
@@ -43,7 +41,7 @@ EVAL_BATCH = 256
 HONOURED = {"train": ("epochs", "seed"), "stop": ("monitor",)}
 
 
-class SVMLearner(ArrayLearner):
+class SVMLearner(OneShotLearner):
     """A support vector machine (scikit-learn's SVC) on one single-label output.
 
     The whole training is one epoch, and one history row.
@@ -65,24 +63,6 @@ class SVMLearner(ArrayLearner):
 
     svm_: PairwiseSVM
     selection_: list[dict[str, Any]]
-
-    def __init__(
-        self,
-        args: Mapping[str, Any] | None = None,
-        preprocess: Preprocess | None = None,
-        balance: Balance | None = None,
-        stop: Stop | None = None,
-        train: Train | None = None,
-        start: Path | None = None,
-        start_train: str = "all",
-    ) -> None:
-        self.args = args
-        self.preprocess = preprocess
-        self.balance = balance
-        self.stop = stop
-        self.train = train
-        self.start = start
-        self.start_train = start_train
 
     # -- fitting --------------------------------------------------------------------------------
 

@@ -34,8 +34,9 @@ from .contract import (
 )
 from .frozen import check_copies
 from .launch import launch, open_fabric
-from .loop import EVAL_BATCH, Plan
+from .loop import EVAL_BATCH
 from .optimizers import parameter_groups
+from .plan import Plan
 from .start import Labels, Which, begins
 from .torch_start import begin_from, train_heads_only
 from .weighting import balanced
@@ -56,8 +57,8 @@ class TorchLearner(FaceClassifier):
             with the seed.
         start_train: "all" weights are trained, or the "head" (the last layer of each output) alone: then the
             body's parameters are frozen and its batch norms stay in evaluation mode; its dropout stays on.
-        denoise: Which samples training leaves out by their losses; None: all stay.
         start_labels: "all": a label of the checkpoint that the data lack is an error; "shared": it goes.
+        denoise: Which samples training leaves out by their losses; None: all stay.
 
     Attributes:
         denoised_: What was left out and when (`duchenne.denoise.Denoiser.records`).
@@ -79,8 +80,8 @@ class TorchLearner(FaceClassifier):
         devices: int = 1,
         start: Path | None = None,
         start_train: Which = "all",
-        denoise: Denoise | None = None,
         start_labels: Labels = "all",
+        denoise: Denoise | None = None,
     ) -> None:
         self.model = model
         self.args = args
@@ -96,8 +97,8 @@ class TorchLearner(FaceClassifier):
         self.devices = devices
         self.start = start
         self.start_train = start_train
-        self.denoise = denoise
         self.start_labels = start_labels
+        self.denoise = denoise
 
     # -- fitting --------------------------------------------------------------------------------
 

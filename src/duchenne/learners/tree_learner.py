@@ -23,8 +23,7 @@ from ..datasets.faceset import FaceSet
 from ..errors import RecipeError, RunError
 from ..labels import Output
 from ..recipe import Balance, Stop, Train
-from ..transforms import Preprocess
-from .classifier import ArrayLearner
+from .classifier import OneShotLearner
 from .contract import (
     Array,
     Listener,
@@ -33,7 +32,7 @@ from .contract import (
     monitor_of,
     refuse_unused,
 )
-from .start import Which, begins, label_places, read_trained
+from .start import begins, label_places, read_trained
 from .tree import Tree, pack_trees, unpack_trees
 from .tree_growth import Growth, check_memory
 from .tree_settings import TreeSettings
@@ -45,7 +44,7 @@ EVAL_BATCH = 1024
 HONOURED = {"train": ("epochs", "seed"), "stop": ("monitor",)}
 
 
-class TreeLearner(ArrayLearner):
+class TreeLearner(OneShotLearner):
     """A decision tree a label, built by scikit-learn one after the other.
 
     An "epoch" is a tree. Until a label's tree stands, the share of that label among the training faces
@@ -63,24 +62,6 @@ class TreeLearner(ArrayLearner):
     """
 
     NAME = "trees"
-
-    def __init__(
-        self,
-        args: Mapping[str, Any] | None = None,
-        preprocess: Preprocess | None = None,
-        balance: Balance | None = None,
-        stop: Stop | None = None,
-        train: Train | None = None,
-        start: Path | None = None,
-        start_train: Which = "all",
-    ) -> None:
-        self.args = args
-        self.preprocess = preprocess
-        self.balance = balance
-        self.stop = stop
-        self.train = train
-        self.start = start
-        self.start_train = start_train
 
     # -- fitting --------------------------------------------------------------------------------
 

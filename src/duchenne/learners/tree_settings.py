@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..errors import RecipeError, did_you_mean
 
@@ -55,7 +55,7 @@ class TreeSettings:
 
     def check_features(self, features: int) -> None:
         """Raises RecipeError where a split would look at more inputs than the D = `features` there are."""
-        if _whole(self.max_features) and self.max_features > features:  # type: ignore[operator]
+        if _whole(self.max_features) and self.max_features > features:
             raise RecipeError(
                 f"learner.args.max_features = {self.max_features}: there are {features} inputs "
                 "(preprocess.size x preprocess.channels)",
@@ -63,7 +63,7 @@ class TreeSettings:
             )
 
 
-def _whole(value: Any) -> bool:
+def _whole(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 

@@ -39,7 +39,8 @@ class Augment:
     """Random changes of training images; each image of a batch gets its own draw.
 
     Applied in this order: flip, geometry (one bilinear warp for rotation, scale and shift), brightness,
-    contrast, JPEG, colour, erasing, cropping. The draws come from the generator alone, never from torch's global state.
+    contrast, JPEG, colour, erasing, cropping. The draws come from the generator alone, never from torch's
+    global state.
 
     Attributes:
         flip: Probability in [0, 1] of mirroring left and right.
@@ -61,8 +62,8 @@ class Augment:
         value: 0.1 adds -0.1..0.1 to the value (the largest of R, G and B, full scale 1); in [0, 1].
         mixup: Alpha of the Beta(alpha, alpha) distribution that a batch's share is drawn from in `mix`; 0 to
             10; 0: off. Source: Zhang et al. 2018, "mixup: beyond empirical risk minimization", section 2.
-        crop: Share in (0, 1] of each side that is kept, a random window, one for the whole batch, last of all;
-            1: off. Nets that take any size train on less, and see the whole image when they are used.
+        crop: Share in (0, 1] of each side that is kept, a random window, one for the whole batch, last of
+            all; 1: off. Nets that take any size train on less, and see the whole image when they are used.
     """
 
     flip: float = 0.0

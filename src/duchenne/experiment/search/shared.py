@@ -18,7 +18,7 @@ from typing import Any
 
 from ...errors import RunError
 from ...recipe import Recipe, parse_recipe
-from .result import Trial
+from .result import State, Trial
 from .space import decode, encode, fields_of
 from .storage import optuna, quiet
 from .strategies import Slot, Stage, plan
@@ -63,14 +63,19 @@ class Shared:
         steps = sorted(t.intermediate_values)
         history = attrs.get("history") or []
         value = t.value if t.value is not None else (t.intermediate_values[steps[-1]] if steps else None)
-        state = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "RUNNING": "running"}
+        state: dict[str, State] = {
+            "COMPLETE": "complete",
+            "PRUNED": "pruned",
+            "FAIL": "failed",
+            "RUNNING": "running",
+        }
         failed = t.state.name == "FAIL"
         return Trial(
             number=t.number,
             slot=attrs["slot"],
             stage=attrs["stage"],
             params={n: decode(self.fields[n], v) for n, v in raw.items() if n in self.fields},
-            state=state.get(t.state.name, "waiting"),  # type: ignore[arg-type]
+            state=state.get(t.state.name, "waiting"),
             value=value,
             best_epoch=attrs.get("best_epoch"),
             epochs=len(history) or (steps[-1] if steps else 0),
