@@ -218,8 +218,8 @@ As `evaluate --by` gives it, a line a run; p from 999 permutations of the member
   project was measured by skin tone on photographs: none of its real data sets says who is on them in these
   words, and guessing it from pictures would be another classifier with faults of its own.
 - Balance is not enough: the net that saw all tones alike is still {left:.1f} points worse on dark faces than
-  on light ones. Drawn in grey, brows, folds and shadows stand out less from dark skin; how much of the gap that
-  explains was not examined.
+  on light ones. Drawn in grey, brows, folds and shadows stand out less from dark skin; how much of the gap
+  that explains was not examined.
 - Three seeds, one small net, one kind of drawing; intervals are over test faces, not over nets.
 """
 
