@@ -48,3 +48,31 @@ def test_base_and_transfer_differ_in_the_body_alone() -> None:
     same = {"id", "title", "source", "cost", "expect", "learner", "train"}
     assert base.model_dump(exclude=same) == transfer.model_dump(exclude=same)
     assert base.train.epochs == transfer.train.epochs
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_frames_at_random_differ_in_the_split_alone(name: str) -> None:
+    subjects, frames = load_recipe(name), load_recipe(f"{name}-frames")
+    said = {"id", "title", "expect", "data"}
+    assert subjects.model_dump(exclude=said) == frames.model_dump(exclude=said)
+    assert frames.data.options == {**subjects.data.options, "by": "frame"}
+    assert frames.expect.test == subjects.expect.test
+    assert not any("nobody stands on both sides" in note for note in frames.expect.notes)
+    assert any("both sides, which flatters" in note for note in frames.expect.notes)
+
+
+def test_the_softmax_variant_differs_in_its_head_and_says_so() -> None:
+    sigmoid, softmax = load_recipe("chan-transfer"), load_recipe("chan-transfer-softmax")
+    said = {"id", "title", "expect", "learner"}
+    assert sigmoid.model_dump(exclude=said) == softmax.model_dump(exclude=said)
+    assert softmax.learner.args == {**sigmoid.learner.args, "head": "softmax_aus"}
+    assert any("at most one unit" in note for note in softmax.expect.notes)
+
+
+def test_our_own_row_has_no_targets_and_watches_macro_f1() -> None:
+    recipe = load_recipe("ckplus-au")
+    assert recipe.source == "this project"
+    assert recipe.stop.targets == {}
+    assert recipe.stop.monitor == "val_emotion_macro_f1 + val_au_macro_f1"
+    assert recipe.data.options["by"] == "subject"
+    assert not recipe.expect.test
