@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from duchenne.artifacts import Card, save_artifact
+from duchenne.datasets import load
 from duchenne.labels import Output
 from duchenne.transforms.preprocess import Preprocess
 
@@ -60,3 +64,51 @@ def save_run() -> Callable[..., Path]:
         return path
 
     return save
+
+
+# Read once, here: the fixture below takes them out of the tests' surroundings.
+PHOTOS = os.environ.get("DUCHENNE_PHOTOS", "")
+YUNET = os.environ.get("DUCHENNE_YUNET", "")
+
+
+@pytest.fixture(autouse=True)
+def no_detector_file(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without YuNet's file, whatever the machine has: "auto" is the cascade."""
+    monkeypatch.delenv("DUCHENNE_YUNET", raising=False)
+    monkeypatch.setenv("DUCHENNE_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture
+def photos() -> Path:
+    """The folder of real photographs with faces.csv; skipped, by name, where it is not given."""
+    if not PHOTOS or not Path(PHOTOS).is_dir():
+        pytest.skip("real data: set DUCHENNE_PHOTOS to a folder of photographs with faces.csv")
+    return Path(PHOTOS)
+
+
+@pytest.fixture
+def yunet() -> Path:
+    """YuNet's file; skipped, by name, where it is not given."""
+    if not YUNET or not Path(YUNET).is_file():
+        pytest.skip("real data: set DUCHENNE_YUNET to face_detection_yunet_2023mar.onnx")
+    return Path(YUNET)
+
+
+@pytest.fixture(scope="session")
+def drawn_face() -> Any:
+    """A drawn face, grey 96x96, which both detectors find once it is enlarged."""
+    return load("synthetic", n=1, seed=3, size=96).image(0)
+
+
+@pytest.fixture(scope="session")
+def drawn_photo(drawn_face: Any) -> Callable[..., Any]:
+    """Makes an RGB picture of 400x300 with drawn faces of 144 pixels at the given corners."""
+
+    def make(*corners: tuple[int, int], size: tuple[int, int] = (400, 300)) -> Any:
+        canvas = np.full((size[1], size[0], 3), (110, 120, 130), np.uint8)
+        face = cv2.resize(drawn_face, (144, 144), interpolation=cv2.INTER_CUBIC)
+        for x, y in corners:
+            canvas[y : y + 144, x : x + 144] = face[..., None]
+        return canvas
+
+    return make

@@ -81,9 +81,12 @@ def _inside(image: Array, point: npt.NDArray[np.float64]) -> bool:
 def _cut(image: Array, centre: npt.NDArray[np.float64], side: float, angle: float) -> Array:
     """A turned square of the image; corners of pixels, not their middles, are whole numbers."""
     reach = side * (abs(np.cos(angle)) + abs(np.sin(angle))) / 2 + 2
-    left, top = (int(max(0, np.floor(c - reach))) for c in centre)
-    right = int(min(image.shape[1], np.ceil(centre[0] + reach)))
-    bottom = int(min(image.shape[0], np.ceil(centre[1] + reach)))
+    # Only what is needed of the image; at least its nearest border pixels.
+    height, width = image.shape[:2]
+    left = int(np.clip(np.floor(centre[0] - reach), 0, width - 1))
+    top = int(np.clip(np.floor(centre[1] - reach), 0, height - 1))
+    right = int(np.clip(np.ceil(centre[0] + reach), left + 1, width))
+    bottom = int(np.clip(np.ceil(centre[1] + reach), top + 1, height))
     part = image[top:bottom, left:right]
     shrink = 1.0
     if side >= 2 * _MOST:
