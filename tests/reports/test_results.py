@@ -520,3 +520,16 @@ def test_a_page_that_disagrees_is_noticed(tmp_path: Path) -> None:
     assert (tmp_path / "results.md").read_text() == text == render_results_page(load_results(tmp_path))
     write_result(result(seed_result(0, 0.66)), tmp_path)
     assert text != render_results_page(load_results(tmp_path))
+
+
+def test_labels_of_an_output_of_several_stand_beside_yes_always() -> None:
+    units = {"au.map": 0.7, "au.f1.AU2": None, "au.always_yes_f1.AU1": 0.4}
+    units["au.always_no_binary_accuracy"] = 0.77
+    tests = [{"accuracy": 0.6, "au.f1.AU1": f1, **units} for f1 in (0.5, 0.6)]
+    seeds = [replace(seed_result(i, 0.6), test=test) for i, test in enumerate(tests)]
+    page = render_results_page([result(*seeds)])
+    assert "Per label of au, test" in page
+    assert "| AU1 | 55.00 % ± 7.07 (2 seeds) | 40.00 % ± 0.00 (2 seeds) |" in page
+    assert "| AU2 | n/a |  |" in page  # a file of before: no baseline was kept
+    assert "| test au map |  | 70.00 % ± 0.00 (2 seeds) |" in page
+    assert "au always no binary accuracy" in page

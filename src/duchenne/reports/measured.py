@@ -283,6 +283,8 @@ def flat_figures(e: Evaluated, main: str) -> Figures:
                 flat[f"{prefix}{kind}.{row.label}"] = getattr(row, kind)
             accuracy = row.ovr_accuracy if o.kind == "single" else row.accuracy
             flat[f"{prefix}accuracy.{row.label}"] = accuracy
+            if o.kind == "multi":
+                flat[f"{prefix}always_yes_f1.{row.label}"] = row.baseline_f1
     if len(e.outputs) == 1 and "log_loss" in flat:
         flat["loss"] = flat["log_loss"]
     return flat

@@ -17,6 +17,7 @@ from .results_tables import (
     difference_lines,
     figures_table,
     free_table,
+    label_tables,
     parts_of,
     runs_table,
     safe,
@@ -133,6 +134,7 @@ def _section(result: ResultFile) -> str:
     if result.seeds:
         parts.append(figures_table(result))
         parts += [table for split in SPLITS if (table := class_table(result, split))]
+        parts += label_tables(result, "test")
     parts += [free_table(table) for table in result.tables]
     if why := difference_lines(result):
         parts += ["Why the figures differ:", "\n".join(f"- {line}" for line in why)]

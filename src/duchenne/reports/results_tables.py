@@ -12,7 +12,7 @@ from .resultfile import Confusion, ResultFile, ResultTable, SeedResult
 # Shown for validation and test even where the source claims nothing about them.
 _ALWAYS = (
     "accuracy", "accuracy_without_training_images", "balanced_accuracy", "binary_accuracy", "macro_f1",
-    "weighted_f1", "loss",
+    "weighted_f1", "loss", "map", "always_no_binary_accuracy", "always_yes_macro_f1", "chance_map",
 )  # fmt: skip
 
 # Points between a claimed and a measured accuracy that ask for a sentence.
@@ -91,6 +91,26 @@ def class_table(result: ResultFile, split: str) -> str:
             cells += f" {across(result, split, name)} |"
         lines.append(f"| {safe(label)} |{cells}")
     return "\n".join(lines)
+
+
+def label_tables(result: ResultFile, split: str) -> list[str]:
+    """F1 of each label of the multi-label outputs, beside what answering yes to every face reaches."""
+    outputs: dict[str, list[str]] = {}
+    for name in result.seeds[0].figures(split):
+        output, *rest = name.split(".", 2)
+        if len(rest) == 2 and rest[0] == "f1":
+            outputs.setdefault(output, []).append(rest[1])
+    tables = []
+    for output, labels in outputs.items():
+        lines = ["| label | F1 | F1 of yes always |", "|---|--:|--:|"]
+        for label in labels:
+            own, yes = (across(result, split, f"{output}.{kind}.{label}") for kind in ("f1", "always_yes_f1"))
+            lines.append(f"| {safe(label)} | {own} | {yes} |")
+        tables += [
+            f"Per label of {safe(output)}, {split} (n/a: in some seed no face has it):",
+            "\n".join(lines),
+        ]
+    return tables
 
 
 def confusion_tables(result: ResultFile) -> list[str]:
