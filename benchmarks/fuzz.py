@@ -1,8 +1,8 @@
 """Mutated images, one by one through the predictor: one record each, no traceback, no box outside its image.
 
-Run it as ``python benchmarks/fuzz.py --inputs 5000``. Seeds are pictures of drawn faces in every format that is
-read, and the photographs in $DUCHENNE_PHOTOS, made smaller. A model of random weights takes a trained one's
-place: what is tested stands before it.
+Run it as ``python benchmarks/fuzz.py --inputs 5000``. Seeds are pictures of drawn faces in every format
+that is read, and the photographs in $DUCHENNE_PHOTOS, made smaller. A model of random weights takes a trained
+one's place: what is tested stands before it.
 """
 
 from __future__ import annotations
@@ -34,14 +34,15 @@ def seeds(photos: Path | None = None) -> list[bytes]:
     canvas[8:152, 28:172] = face[..., None]
     rgb = Image.fromarray(canvas)
     grey = rgb.convert("L")
-    wide = Image.fromarray((canvas[..., 0].astype(np.uint16) * 257))
+    wide = Image.fromarray(canvas[..., 0].astype(np.uint16) * 257)
+    turned = rgb.rotate(180)
     exif = Image.Exif()
     exif[0x0112] = 6
     kinds: list[tuple[Image.Image, str, dict[str, Any]]] = [
         (rgb, "JPEG", {}), (rgb, "JPEG", {"progressive": True, "exif": exif}), (grey, "JPEG", {}),
         (rgb.convert("CMYK"), "JPEG", {}), (rgb, "PNG", {}), (rgb.convert("RGBA"), "PNG", {}),
         (rgb.convert("P"), "PNG", {}), (grey.convert("LA"), "PNG", {}), (wide, "PNG", {}),
-        (grey.convert("1"), "PNG", {}), (rgb, "GIF", {"save_all": True, "append_images": [grey.convert("RGB")]}),
+        (grey.convert("1"), "PNG", {}), (rgb, "GIF", {"save_all": True, "append_images": [turned]}),
         (rgb, "TIFF", {}), (rgb, "TIFF", {"compression": "tiff_lzw"}), (wide, "TIFF", {}),
         (rgb.convert("CMYK"), "TIFF", {}), (rgb, "WEBP", {}), (rgb, "WEBP", {"lossless": True}),
         (rgb, "BMP", {}), (rgb.convert("P"), "BMP", {}), (rgb, "PPM", {}), (grey, "PPM", {}),

@@ -80,3 +80,15 @@ def test_scores_are_best_first_and_exact(p: list[float]) -> None:
         first, second = output.labels if p[0] >= p[1] else output.labels[::-1]
         assert [s["label"] for s in got] == [first, second]
         np.testing.assert_allclose([s["score"] for s in got], sorted(p, reverse=True), rtol=1e-6)
+
+
+def test_unsure_is_said_of_single_outputs_alone_and_the_scores_stay() -> None:
+    sure, unsure = face(abstain=0.75), face(abstain=0.7501)
+    assert sure["labels"] == {"emotion": "sad"}
+    assert unsure["labels"] == {"emotion": "unsure"}
+    assert unsure["outputs"] == sure["outputs"]
+    out = io.StringIO()
+    CsvWriter(out, OUTPUTS).write({"path": "a", "error": None, "note": None, "faces": [unsure]})
+    (row,) = csv.DictReader(io.StringIO(out.getvalue()))
+    assert (row["emotion_label"], row["emotion_score"], row["emotion.sad"]) == ("unsure", "0.75", "0.75")
+    assert row["au_label"] == "AU6"

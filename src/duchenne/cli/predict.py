@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -82,6 +83,8 @@ def predict_command(
     from ..inference.draw import DrawingFolder
     from ..inference.locate import PACKAGED
 
+    # What decoders murmur about a damaged file stands in its record.
+    warnings.filterwarnings("ignore", module=r"PIL\..*")
     kind = _format(format or ("jsonl" if as_json else None), out)
     folder = default_model(runs) if model is None else find_model(model, runs)
     if model is None and folder != PACKAGED:

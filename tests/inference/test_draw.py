@@ -1,0 +1,80 @@
+"""Drawn pictures: what is on them, and that names neither collide nor leave the folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from duchenne.errors import RunError
+from duchenne.inference import Predictor, Source
+from duchenne.inference.draw import DrawingFolder, draw_faces
+from duchenne.labels import Output
+
+OUTPUTS = (Output("emotion", "single", ("happy", "sad")),)
+
+
+def face(box: list[int], label: str = "happy") -> Any:
+    outputs = {"emotion": [{"label": "happy", "score": 0.75}, {"label": "sad", "score": 0.25}]}
+    labels = {"emotion": label}
+    return {"box": box, "detector_score": None, "landmarks": None, "labels": labels, "outputs": outputs}
+
+
+@pytest.mark.parametrize("box", [[30, 40, 50, 60], [0, 0, 8, 8], [0, 0, 200, 150], [190, 140, 10, 10]])
+def test_the_box_is_drawn_and_the_image_left_alone(box: list[int]) -> None:
+    image = np.zeros((150, 200), np.uint8)
+    drawn = draw_faces(image, [face(box)], OUTPUTS)
+    assert drawn.shape == (150, 200, 3)
+    assert not image.any()
+    x, y, _, h = box
+    green = (drawn == (0, 160, 60)).all(-1)
+    assert green[y : y + h, x].sum() > 0.8 * h
+    other = draw_faces(image, [face(box, "unsure")], OUTPUTS)
+    assert (other != drawn).any()
+    assert not draw_faces(image, [], OUTPUTS).any()
+
+
+def test_names_stay_apart_and_inside(tmp_path: Path) -> None:
+    png = cv2.imencode(".png", np.zeros((20, 20), np.uint8))[1].tobytes()
+    folder = DrawingFolder(tmp_path / "out", OUTPUTS)
+    names = [
+        "a/b.png", "c/b.jpg", "B.png", "../../up.png", "/etc/passwd", "..", "-", None, "x" * 400 + ".png",
+        "é" * 300, "a\nb\x1b.png", "\udcff.png", "con:.png", ".hidden.png", "b-2.png",
+    ]  # fmt: skip
+    paths = []
+    for name in names:
+        record: Any = {"path": name, "error": None, "note": None, "faces": [face([2, 2, 9, 9])]}
+        paths.append(folder.write(Source(name, png), record))
+    assert all(p is not None and p.is_file() for p in paths)
+    assert len(set(paths)) == len(names) == len(list((tmp_path / "out").iterdir()))
+    assert {p.name for p in tmp_path.iterdir()} == {"out"}
+    assert [p.name for p in paths[:4] if p] == ["b.jpg", "b-2.jpg", "B-3.jpg", "up.jpg"]
+    failed: Any = {"path": "x", "error": "no image", "note": None, "faces": []}
+    assert folder.write(Source("x", png), failed) is None
+
+
+def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "photo.jpg").write_bytes(b"mine")
+    with pytest.raises(RunError, match="is not empty"):
+        DrawingFolder(tmp_path, OUTPUTS)
+    with pytest.raises(RunError, match="cannot be written"):
+        DrawingFolder(tmp_path / "photo.jpg" / "x", OUTPUTS)
+
+
+def test_drawn_from_a_prediction(model: Path, tmp_path: Path, drawn_photo: Callable[..., Any]) -> None:
+    image = drawn_photo((20, 60), (220, 120))
+    cv2.imwrite(str(tmp_path / "p.png"), image)
+    predictor = Predictor.load(model, threads=1)
+    source = Source(str(tmp_path / "p.png"), tmp_path / "p.png")
+    (record,) = predictor.predict([source])
+    path = DrawingFolder(tmp_path / "out", predictor.artifact.outputs).write(source, record)
+    drawn = cv2.imread(str(path))[..., ::-1].astype(int)
+    changed = np.abs(drawn - image).max(-1) > 30
+    for f in record["faces"]:
+        x, y, _, h = f["box"]
+        assert changed[y + h // 2, max(0, x - 2) : x + 3].any()
+    assert not changed[250:, :200].any()
