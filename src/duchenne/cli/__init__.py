@@ -17,6 +17,7 @@ TERMINATED = 143
 
 # Packages of an extra -> that extra. A verb that imports one which is missing says what brings it.
 EXTRAS = {
+    "fastapi": "serve",
     "jinja2": "train",
     "kornia": "train",
     "lightning_fabric": "train",
@@ -24,13 +25,16 @@ EXTRAS = {
     "onnx": "train",
     "onnxscript": "train",
     "optuna": "train",
+    "python_multipart": "serve",
     "safetensors": "train",
     "scipy": "train",
     "sklearn": "train",
+    "starlette": "serve",
     "tensorboard": "train",
     "threadpoolctl": "train",
     "torch": "train",
     "transformers": "train",
+    "uvicorn": "serve",
 }
 
 # What the machine refuses, beside what each room says of its own files.

@@ -1,0 +1,114 @@
+"""What the server says of itself: the model's card, and the forms of requests and answers for OpenAPI."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from .. import __version__
+from ..inference import Predictor
+from .limits import Limits
+from .multipart import FIELDS
+
+# Fields of the card that say something to who asks; the preprocess is the server's business.
+_CARD = ("name", "outputs", "temperature", "figures", "terms", "data", "training", "created", "model_sha256")
+
+
+def describe_model(predictor: Predictor, limits: Limits) -> dict[str, Any]:
+    """The card's fields for clients, what finds the faces, and the limits."""
+    artifact = predictor.artifact
+    card = artifact.card.to_json()
+    return {
+        **{name: card[name] for name in _CARD},
+        "precision": artifact.precision,
+        "faces": type(predictor.finder).__name__.lower(),
+        "limits": limits.to_json(),
+        "version": __version__,
+    }
+
+
+class Health(BaseModel):
+    """Whether the server answers."""
+
+    status: str
+
+
+class ScoreForm(BaseModel):
+    """A label and its probability in [0, 1]."""
+
+    label: str
+    score: float
+
+
+class FaceForm(BaseModel):
+    """One face; see `duchenne.inference.Face`."""
+
+    box: list[int]
+    detector_score: float | None
+    landmarks: list[list[float]] | None
+    labels: dict[str, str]
+    outputs: dict[str, list[ScoreForm]]
+
+
+class RecordForm(BaseModel):
+    """One image; see `duchenne.inference.Record`."""
+
+    path: str | None
+    error: str | None
+    note: str | None
+    faces: list[FaceForm]
+
+
+class Answer(BaseModel):
+    """One record an image, in the request's order."""
+
+    model: str
+    records: list[RecordForm]
+
+
+class Failure(BaseModel):
+    """What was wrong, and what to do next."""
+
+    error: str
+    todo: str
+
+
+_SAID = {
+    400: "Not well-formed.",
+    401: "No API key, or a wrong one.",
+    403: "Asked by a page of another site.",
+    408: "The request came too slowly.",
+    413: "More bytes or images than allowed.",
+    415: "Neither multipart/form-data nor application/json.",
+    421: "A name in the Host header that the server does not go by.",
+    422: "Well-formed, but not of the form asked for.",
+    429: "Too many requests in flight; Retry-After says when to come back.",
+    503: "Not done in time.",
+}
+RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: {"model": Failure, "description": text} for status, text in _SAID.items()
+}
+
+_FILES = {"type": "array", "items": {"type": "string", "format": "binary"}}
+_TEXTS = {
+    "type": "array", "items": {"type": "string", "description": "Base64, or a data URL in base64."},
+}  # fmt: skip
+PREDICT: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "properties": {"images": _FILES},
+                    "required": ["images"],
+                    "description": f"One or several files; the field may be {', '.join(FIELDS)}.",
+                }
+            },
+            "application/json": {
+                "schema": {"type": "object", "properties": {"images": _TEXTS}, "required": ["images"]}
+            },
+        },
+    }
+}

@@ -1,0 +1,85 @@
+"""What stands around every answer: access checks, safe headers, errors as JSON, one line in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Any
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .access import Access
+from .limits import Limits
+from .refusal import Refused, shown
+
+_log = logging.getLogger("duchenne.serve")
+
+# Nothing of an answer may be kept, framed, guessed to be of another type, or read by other sites.
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Guard:
+    """ASGI middleware, the outermost.
+
+    Args:
+        app: Answers what is let through.
+        access: See `Access`.
+        limits: See `Limits`.
+    """
+
+    def __init__(self, app: ASGIApp, access: Access, limits: Limits) -> None:
+        self._app = app
+        self._access = access
+        self._limits = limits
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        if scope["type"] != "http":
+            return
+        start = time.perf_counter()
+        status = 0
+
+        async def answer(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message = {**message, "headers": _with_headers(message.get("headers", []))}
+            async with asyncio.timeout(self._limits.body_seconds):
+                await send(message)
+
+        try:
+            self._access.check(scope["method"], scope["path"], scope["headers"])
+            await self._app(scope, receive, answer)
+        except Refused as refused:
+            await refusal_response(refused)(scope, receive, answer)
+        finally:
+            _log.info(
+                "%s %s %d %.0f ms",
+                shown(scope["method"], 10),
+                shown(scope["path"], 60),
+                status,
+                1000 * (time.perf_counter() - start),
+            )
+
+
+def refusal_response(refused: Refused) -> Response:
+    """The refusal as JSON."""
+    return Response(refused.body, refused.status, refused.headers, "application/json")
+
+
+def _with_headers(given: Any) -> list[tuple[bytes, bytes]]:
+    headers = [(bytes(name), bytes(value)) for name, value in given]
+    names = {name.lower() for name, _ in headers}
+    for name, value in HEADERS.items():
+        if name.lower().encode() not in names:
+            headers.append((name.lower().encode(), value.encode()))
+    return headers

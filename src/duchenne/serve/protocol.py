@@ -1,0 +1,81 @@
+"""uvicorn's connection, with a clock on headers and on bodies nobody reads, and a cap on connections."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import h11
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from .limits import Limits
+from .refusal import Refused
+
+_REASONS = {408: "Request Timeout", 503: "Service Unavailable"}
+# After an answer, the rest of a refused body is read and dropped for so long, so that the answer arrives: a
+# socket that is closed while bytes come in is reset.
+_DRAIN_SECONDS = 5.0
+
+
+def connection_class(limits: Limits) -> type[H11Protocol]:
+    """A protocol for ``uvicorn.Config(http=...)`` that keeps the limits."""
+
+    class Connection(H11Protocol):
+        clock: asyncio.TimerHandle | None = None
+        waits_for = ""
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            if len(self.connections) > limits.connections:
+                self.refuse(Refused(503, f"{limits.connections} connections are open", "ask again later"))
+            else:
+                self.wind()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self.stop()
+            super().connection_lost(exc)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self.wind()
+
+        def wind(self) -> None:
+            """Start, leave running or stop the clock, by what the connection waits for."""
+            waits_for = ""
+            if not self.transport.is_closing():
+                if self.conn.their_state is h11.IDLE:
+                    waits_for = "head"
+                elif self.conn.their_state is h11.SEND_BODY and self.conn.our_state is h11.DONE:
+                    waits_for = "drain"
+            if waits_for != self.waits_for:
+                self.stop()
+                self.waits_for = waits_for
+                if waits_for:
+                    seconds = limits.head_seconds if waits_for == "head" else _DRAIN_SECONDS
+                    self.clock = self.loop.call_later(seconds, self.late)
+
+        def stop(self) -> None:
+            if self.clock is not None:
+                self.clock.cancel()
+            self.clock, self.waits_for = None, ""
+
+        def late(self) -> None:
+            if self.transport.is_closing():
+                return
+            if self.waits_for == "head":
+                self.refuse(
+                    Refused(408, f"the request's headers did not come within {limits.head_seconds:g} s")
+                )
+            else:
+                self.transport.abort()
+
+        def refuse(self, refused: Refused) -> None:
+            """Answer without a request, and close."""
+            head = (
+                f"HTTP/1.1 {refused.status} {_REASONS[refused.status]}\r\nContent-Type: application/json\r\n"
+                f"Content-Length: {len(refused.body)}\r\nConnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + refused.body)
+            self.transport.close()
+
+    return Connection
