@@ -20,6 +20,7 @@ from .predict import predict_command
 from .recipes import list_command, show_command
 from .report import report_command
 from .reproduce import reproduce_command
+from .serve import serve_command
 from .train import train_command
 from .tune import tune_command
 
@@ -83,4 +84,5 @@ app.command("report")(report_command)
 app.command("compare")(compare_command)
 app.command("reproduce")(reproduce_command)
 app.command("predict")(predict_command)
+app.command("serve")(serve_command)
 app.command("export")(export_model_command)
