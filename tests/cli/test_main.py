@@ -20,7 +20,7 @@ from duchenne.cli import EXTRAS
 VERBS = [
     ["train"], ["tune"], ["grow"], ["growth"], ["evaluate"], ["report"], ["compare"], ["reproduce"],
     ["predict"], ["recipes"], ["recipes", "show"], ["data"], ["data", "inspect"], ["data", "audit"],
-    ["data", "export"],
+    ["data", "export"], ["data", "crop"], ["detector"], ["detector", "fetch"],
 ]  # fmt: skip
 HEAVY = (
     "torch", "sklearn", "kornia", "matplotlib", "scipy", "pandas", "lightning_fabric", "onnx", "onnxscript",
