@@ -10,7 +10,7 @@ from ..errors import RunError
 from ..experiment.run import Run
 from .blocks import Block, Picture, Section, Table, Text, decimal, percent
 from .denoise_figures import MOST_FACES, left_out_sheet, loss_histograms, variance_curve
-from .mistakes import ImageOf
+from .faces import ImageOf, faces_block
 from .style import png
 
 Record = Mapping[str, Any]
@@ -116,23 +116,14 @@ def _removed_blocks(rounds: Sequence[Record], image_of: ImageOf | None, images: 
         "Faces left out", ["face", "label", "loss", "after epoch"], rows,
         notes if len(found) > _ROWS else (), folded=True,
     )  # fmt: skip
-    if not images:
-        return [Text("Faces are left out of this report on request (--no-images)."), table]
-    if image_of is None:
-        return [
-            Text("Faces are not shown: the data set was not at hand when this report was written."),
-            table,
-        ]
     largest = [one for _, one in found[:MOST_FACES]]
-    try:
-        pixels = [image_of(one["id"]) for one in largest]
-    except (KeyError, IndexError) as error:
-        raise RunError(
-            f"the data set has no image for {error}", "name the data the run was trained on"
-        ) from None
     words = "; ".join(f"{one['label']}, loss {one['loss']:.2f}" for one in largest)
-    sheet = Picture(
-        "left-out", png(left_out_sheet(largest, pixels)), f"Faces left out of training. {words}.",
-        "The faces left out with the largest losses: their label, and the loss.",
-    )  # fmt: skip
-    return [sheet, table]
+
+    def sheet(of: ImageOf) -> Picture:
+        return Picture(
+            "left-out", png(left_out_sheet(largest, [of(one["id"]) for one in largest])),
+            f"Faces left out of training. {words}.",
+            "The faces left out with the largest losses: their label, and the loss.",
+        )  # fmt: skip
+
+    return [faces_block(image_of, images, sheet, "trained"), table]

@@ -9,10 +9,11 @@ from ..experiment.run import Run, RunState
 from . import figures
 from .blocks import Block, Picture, Section, Table, Text, decimal, percent, with_interval
 from .claims import claims_table, figure_title
+from .faces import ImageOf
 from .grids import confusion_matrix
 from .group_blocks import group_sections
 from .measured import Evaluated, OutputFigures, evaluations
-from .mistakes import ImageOf, mistake_blocks
+from .mistakes import mistake_blocks
 from .multi_blocks import multi_blocks
 from .rule_blocks import rule_blocks
 from .style import png

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 
-from ..errors import RunError
 from ..evaluation.predictions import Predictions
 from .blocks import Block, Picture, Table, Text, percent
+from .faces import ImageOf, faces_block
 from .grids import MOST_MISTAKES, Mistake, mistakes_sheet
 from .style import png
-
-ImageOf = Callable[[str], npt.NDArray[Any]]
 
 
 def most_confident_mistakes(p: Predictions, output: str, image_of: ImageOf | None) -> list[Mistake]:
@@ -51,26 +45,18 @@ def mistake_blocks(
     """
     if output not in p.targets:
         return []
-    try:
-        found = most_confident_mistakes(p, output, image_of if images else None)
-    except (KeyError, IndexError) as error:
-        raise RunError(
-            f"the data set has no image for {error}", "name the data the run was evaluated on"
-        ) from None
+    found = most_confident_mistakes(p, output, None)
     if not found:
         return [Text("There are no mistakes.")]
     rows = [[m.id, m.true, m.predicted, percent(m.score, 1)] for m in found]
     table = Table("Most confident mistakes as a table", ["face", "true", "given", "score"], rows, folded=True)
-    if not images:
-        return [Text("Faces are left out of this report on request (--no-images)."), table]
-    if image_of is None:
-        return [
-            Text("Faces are not shown: the data set was not at hand when this report was written."),
-            table,
-        ]
     words = "; ".join(f"{m.true} taken for {m.predicted} at {percent(m.score, 0)}" for m in found)
-    sheet = Picture(
-        f"mistakes-{key}", png(mistakes_sheet(found)), f"Most confident mistakes. {words}.",
-        "The mistakes made with the highest scores: true label, given label, and the score of the latter.",
-    )  # fmt: skip
-    return [sheet, table]
+
+    def sheet(of: ImageOf) -> Picture:
+        shown = most_confident_mistakes(p, output, of)
+        return Picture(
+            f"mistakes-{key}", png(mistakes_sheet(shown)), f"Most confident mistakes. {words}.",
+            "The mistakes made with the highest scores: true label, given label, and the latter's score.",
+        )  # fmt: skip
+
+    return [faces_block(image_of, images, sheet, "evaluated"), table]

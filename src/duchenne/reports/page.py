@@ -13,7 +13,7 @@ from ..experiment.run import Run, RunState, write_text
 from .blocks import Picture, Section
 from .denoise_section import denoise_section
 from .evaluated import evaluation_sections, key_section
-from .mistakes import ImageOf
+from .faces import ImageOf
 from .overview import circumstances_section, data_section, recipe_section, status_words, training_section
 from .style import new_figure
 from .svm_section import svm_section
