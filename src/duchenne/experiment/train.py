@@ -101,8 +101,9 @@ def train(
     circumstances = environment(accelerator, devices) | _start_record(run, runs)
     about = faces.describe() | {"fingerprint": fingerprint}
     run.save_info("data", about)
-    for line in untaught_notes(about) if note is not None else ():
-        note(line)
+    if note is not None:
+        for line in untaught_notes(about):
+            note(line)
     run.save_info("environment", circumstances)
     storage = Storage(path / "checkpoints", f"{recipe.fingerprint()}-{fingerprint}", resume, deadline)
     recorder = Recorder(run.path, listener, run.path / "tensorboard" if tensorboard else None)
