@@ -16,11 +16,14 @@ import numpy.typing as npt
 from ..errors import RunError
 from .artifact import INPUT
 
+# Kinds of node whose products are worth 8 bits.
+_LAYERS = ("Conv", "Gemm", "MatMul")
+
 # Faces per call while the ranges of the activations are taken; only memory depends on it.
 _BLOCK = 64
 
 
-def quantise(onnx_bytes: bytes, x: npt.NDArray[np.float32], keep: Sequence[str] = ()) -> bytes:
+def quantise(onnx_bytes: bytes, x: npt.NDArray[np.float32], keep: Sequence[str] | None = None) -> bytes:
     """Return the model with 8-bit weights (signed, a scale a channel) and activations (unsigned).
 
     Weights take 7 of their 8 bits: two products of a full signed and an unsigned byte overflow the 16-bit
@@ -30,27 +33,32 @@ def quantise(onnx_bytes: bytes, x: npt.NDArray[np.float32], keep: Sequence[str] 
         onnx_bytes: A float32 model with the input "images".
         x: float32 ``(N, c, h, w)``: training faces, preprocessed as at prediction; the ranges of the
             activations are theirs.
-        keep: Names of nodes that stay in float32.
+        keep: Names of nodes that stay in float32; None: `ends`.
 
     Raises:
         RunError: The model has nothing that can be quantised.
         MissingExtraError: onnx is not installed.
     """
+    import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
+    model = onnx.load_model_from_string(onnx_bytes)
+    nodes = model.graph.node
+    for i, node in enumerate(nodes):
+        node.name = node.name or f"node_{i}"
+    keep = ends(model) if keep is None else keep
+    if not any(n.op_type in _LAYERS and n.name not in keep for n in nodes):
+        raise RunError("the model has no layer that int8 could make faster", "leave --int8 out")
     with tempfile.TemporaryDirectory() as folder, _quiet():
         before, after = Path(folder) / "before.onnx", Path(folder) / "after.onnx"
-        before.write_bytes(onnx_bytes)
+        before.write_bytes(model.SerializeToString())
         quantize_static(
             str(before), str(after), _Faces(x),
             quant_format=QuantFormat.QDQ, per_channel=True, reduce_range=True,
             activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax, nodes_to_exclude=list(keep),
         )  # fmt: skip
-        content = after.read_bytes()
-    if b"QuantizeLinear" not in content:
-        raise RunError("the model has no layer that int8 could make faster", "leave --int8 out")
-    return content
+        return after.read_bytes()
 
 
 class _Faces:
@@ -77,14 +85,12 @@ def _quiet() -> Iterator[None]:
         logging.root.setLevel(level)
 
 
-def ends(onnx_bytes: bytes) -> list[str]:
+def ends(model: Any) -> list[str]:
     """Names of the first convolution and of the layers that give the outputs: few sums, and the most to lose.
 
-    Only layers that are small beside the rest are named: the first one of a net without convolutions is not.
+    The first layer of a net without convolutions is not named: it is the largest there.
     """
-    import onnx
-
-    graph = onnx.load_model_from_string(onnx_bytes).graph
+    graph = model.graph
     outputs = {o.name for o in graph.output}
     found = [n.name for n in graph.node if n.output[0] in outputs]
     first = next((n.name for n in graph.node if n.op_type == "Conv" and INPUT in n.input), None)

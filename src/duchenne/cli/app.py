@@ -14,6 +14,7 @@ from .detector import show_command as detector_command
 from .evaluate import evaluate_command
 from .export import export_command
 from .export_model import export_model_command
+from .finetune import finetune_command
 from .grow import grow_command
 from .growth import growth_command
 from .predict import predict_command
@@ -77,6 +78,7 @@ app.add_typer(data, name="data")
 app.add_typer(detector, name="detector")
 app.command("train")(train_command)
 app.command("tune")(tune_command)
+app.command("finetune")(finetune_command)
 app.command("grow")(grow_command)
 app.command("growth")(growth_command)
 app.command("evaluate")(evaluate_command)

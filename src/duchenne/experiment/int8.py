@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..artifacts import Artifact, save_artifact
-from ..artifacts.quantise import ends, quantise
+from ..artifacts.quantise import quantise
 from ..datasets.faceset import FaceSet
 from ..evaluation.classification import labelled
 from ..evaluation.predictions import hard_codes
@@ -42,7 +42,7 @@ def int8_model(artifact: Artifact, onnx_bytes: bytes, faces: FaceSet) -> tuple[b
     train = faces.where("train")
     rows = calibration_rows(train)
     x = artifact.preprocess(train.pixels(rows))
-    content = quantise(onnx_bytes, x, ends(onnx_bytes))
+    content = quantise(onnx_bytes, x)
     val = faces.where("val")
     facts: dict[str, Any] = {"default": False, "measured": {}, "calibration_faces": len(rows)}
     if len(val):

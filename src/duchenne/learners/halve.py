@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
 
+from ..artifacts.card import replace_file
 from ..errors import RunError
 from .arrayfile import read_arrays, write_arrays
 
@@ -35,7 +37,17 @@ def save_halved(checkpoint: Path, path: Path) -> str:
     kept = {k: v for k, v in facts.items() if k not in ("history", "tag", "seconds", "denoised")}
     write_arrays(path, {"model": halved}, kept | {"history": []})
     try:
+        _in_order(path)
         path.chmod(0o644)  # safetensors keeps its files to their owner; this one is to be handed on
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
         raise RunError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _in_order(path: Path) -> None:
+    """Sort the file's header, whose order safetensors leaves to chance: the same weights, the same bytes."""
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8:end]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)  # arrays begin at a multiple of 8, as safetensors lays them
+    replace_file(path, len(header).to_bytes(8, "little") + header + content[end:])

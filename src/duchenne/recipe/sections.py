@@ -111,11 +111,11 @@ class Start(Section):
     """Begin from trained weights; labels are matched by name, those of new labels are initialised.
 
     Attributes:
-        run: A run folder, by path, or by its name in the runs folder; "flagship", where no run is called so, is
-            the model in the package; "" begins from initial weights.
+        run: A run folder, by path, or by its name in the runs folder; "flagship", where no run is called so,
+            is the model in the package; "" begins from initial weights.
         train: "all" weights, or the "head" alone (the last layer of each output; the body stays as it is).
-        labels: "all": every output and label of the run must be in the data; "shared": what both have is taken
-            over, by name or synonym ("happiness" is "happy"), the rest is left behind (torch learners).
+        labels: "all": every output and label of the run must be in the data; "shared": what both have is
+            taken over, by name or synonym ("happiness" is "happy"), the rest is left behind (torch learners).
     """
 
     run: str = ""
