@@ -3,11 +3,11 @@
     python benchmarks/inference.py MODEL RUN [--pairs 30] [--data DIR]
 
 MODEL is a folder of `duchenne export --int8`, RUN the torch run that it is of. One thread each; medians of
-interleaved turns in one process, as ratios to torch eager (float32, eval, no_grad, as users write it):
+interleaved turns in one process, as ratios to torch eager (float32, eval, no_grad):
 - onnxruntime float32 / torch eager; to reach: >= 1.8 at batch 1 and 64;
 - int8 / torch eager; to reach: >= 2.8;
 - torch in channels_last, for comparison;
-- a share of the time of a turn is other processes'; the ratio of CPU time is printed beside that of the clock.
+- other processes take a part of a turn's time; the ratio of CPU time is printed beside that of the clock.
 
 With --data also: accuracy of both models on FER2013's two test parts, and how far float32 differs from torch.
 """
