@@ -15,8 +15,8 @@ from .refusal import Refused, shown
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 # 16 random characters of base64 hold 96 bits.
 LEAST_KEY = 16
-# What answers without a key: the page (which asks for it) and whether the server is alive.
-OPEN_PATHS = frozenset(("/", "/health"))
+# What answers without a key: the page (which asks for it), its link, and whether the server is alive.
+OPEN_PATHS = frozenset(("/", "/health", "/openapi.json"))
 _HOST = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(:[0-9]{1,5})?")
 
 

@@ -44,6 +44,7 @@ def make_app(workers: Workers, access: Access, limits: Limits) -> ASGIApp:
     # Nor does anything measure requests and send the figures elsewhere (newer FastAPI can).
     api = FastAPI(
         title="duchenne", version=__version__, docs_url=None, redoc_url=None, telemetry=_NO_TELEMETRY,
+        redirect_slashes=False,
         description="Facial expressions on images, which are never stored and never logged.",
     )  # fmt: skip
     page, page_headers = make_page(workers.predictor, access.needs_key)

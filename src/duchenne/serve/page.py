@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import html
+import re
 from importlib.resources import files
 
 from ..inference import Predictor
@@ -26,11 +27,11 @@ def make_page(predictor: Predictor, needs_key: bool) -> tuple[bytes, dict[str, s
         "NEEDS_KEY": "yes" if needs_key else "no",
         "MODEL": html.escape(card.name),
         "TERMS": html.escape(card.terms or "The model's card states no terms."),
+        "STYLE": style,
+        "SCRIPT": script,
     }
-    for name, value in values.items():
-        text = text.replace("{{" + name + "}}", value)
-    # Last, so that nothing is replaced within them: their hashes are of the bytes as they stand.
-    text = text.replace("{{STYLE}}", style).replace("{{SCRIPT}}", script)
+    # In one pass, so that nothing is looked for within what was put in.
+    text = re.sub(r"\{\{([A-Z_]+)\}\}", lambda match: values[match[1]], text)
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; img-src blob: data:; "
         "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

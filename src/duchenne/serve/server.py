@@ -74,6 +74,7 @@ class Server:
     def run(self, sock: socket.socket) -> None:
         """Serve until a signal or `stop`."""
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+        logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # a client's mistakes are answered
         try:
             self._server.run(sockets=[sock])
         finally:

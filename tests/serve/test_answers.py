@@ -1,0 +1,203 @@
+"""What is answered: the records of `Predictor`, in order, over both forms; bad images as their records."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+import zlib
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from duchenne.inference import Predictor, Source
+
+Image = Callable[..., bytes]
+
+
+def expected(model: Path, images: list[tuple[str | None, bytes]], **options: Any) -> Any:
+    predictor = Predictor.load(model, threads=1, faces="whole")
+    return json.loads(json.dumps(list(predictor.predict([Source(n, d) for n, d in images], **options))))
+
+
+def test_multipart_gives_the_predictors_records(server: Any, model: Path, image: Image) -> None:
+    images = [(f"{n}.png", image(seed=n)) for n in range(5)] + [("j.jpg", image("JPEG"))]
+    reply = server.post(images)
+    assert reply.status == 200
+    assert reply.json == {"model": "tiny", "records": expected(model, images)}
+
+
+def test_json_gives_the_predictors_records(server: Any, model: Path, image: Image) -> None:
+    images = [image(seed=n) for n in range(3)]
+    texts = [base64.b64encode(i).decode() for i in images]
+    texts[1] = "data:image/png;base64," + texts[1]
+    texts[2] = "\n".join(texts[2][i : i + 76] for i in range(0, len(texts[2]), 76))
+    reply = server.post_json({"images": texts})
+    assert reply.status == 200
+    assert reply.json["records"] == expected(model, [(None, i) for i in images])
+
+
+def test_abstain(server: Any, model: Path, image: Image) -> None:
+    reply = server.post([("a.png", image())], "/predict?abstain=1")
+    assert reply.json["records"][0]["faces"][0]["labels"] == {"emotion": "unsure"}
+    for wrong in ("2", "-1", "nan", "x", ""):
+        reply = server.post([("a.png", image())], f"/predict?abstain={wrong}")
+        assert reply.status == 422
+        assert "abstain" in reply.json["error"]
+
+
+def test_bad_images_are_records_among_good_ones(server: Any, image: Image) -> None:
+    good = image()
+    header = b"IHDR" + (50_000).to_bytes(4, "big") * 2 + b"\x08\x02\0\0\0"
+    bomb = b"\x89PNG\r\n\x1a\n\0\0\0\r" + header + zlib.crc32(header).to_bytes(4, "big") + bytes(4) + b"IDAT"
+    bad = [
+        ("text.jpg", b"no image"),
+        ("empty.png", b""),
+        ("cut.jpg", image("JPEG")[:400]),
+        ("bomb.png", bomb),
+    ]
+    reply = server.post([("a.png", good), *bad, ("b.png", good)])
+    assert reply.status == 200
+    records = reply.json["records"]
+    assert [r["path"] for r in records] == ["a.png", "text.jpg", "empty.png", "cut.jpg", "bomb.png", "b.png"]
+    assert [r["error"] is None for r in records] == [True, False, False, False, False, True]
+    assert "too large" in records[4]["error"]
+    assert records[0]["faces"] == records[5]["faces"]
+
+
+def test_bad_base64_is_a_record(server: Any, image: Image) -> None:
+    good = base64.b64encode(image()).decode()
+    reply = server.post_json({"images": [good, "~~~", "http://x/a.png", "data:image/png,abc", "é", "a", ""]})
+    assert reply.status == 200
+    errors = [r["error"] for r in reply.json["records"]]
+    assert errors[0] is None
+    assert all(errors[1:])
+    assert errors[1] == "images[1] is not base64"
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400), (b"{", 400), (b"\xff", 400), (b"[" * 150, 400), (b"[]", 422), (b"3", 422),
+        (b'{"images": "a"}', 422), (b'{"images": [3]}', 422), (b'{"images": []}', 422),
+        (b'{"images": ["a"], "x\\u0007": 1}', 422), (b'{"picture": ["a"]}', 422),
+        (b"[" * 1_000_000, 413), (b'{"images": [' + b"1," * 1_000_000 + b"1]}", 413),
+    ],
+)  # fmt: skip
+def test_documents_of_another_form(server: Any, body: bytes, status: int) -> None:
+    reply = server.post_json(body)
+    assert reply.status == status
+    assert set(reply.json) == {"error", "todo"}
+    assert "Traceback" not in reply.json["error"]
+    assert "\a" not in reply.json["error"]
+
+
+def test_forms_of_another_form(server: Any, image: Image) -> None:
+    assert server.post([("a.png", image())], field="photo").status == 422
+    assert "'images'" in server.post([("a.png", image())], field="photo").json["todo"]
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+    for body in (
+        b"",
+        b"nothing",
+        b"--b\r\n",
+        b"--b\r\nContent-Disposition: form-data; name=images\r\n\r\nab",
+    ):
+        assert server.ask("POST", "/predict", body, kind).status == 400
+    assert server.ask("POST", "/predict", b"--b--\r\n", kind).status in (400, 422)
+    for kind in (
+        {"Content-Type": "multipart/form-data"},
+        {"Content-Type": f"multipart/form-data; boundary={'b' * 71}"},
+    ):
+        assert server.ask("POST", "/predict", b"--b--\r\n", kind).status == 400
+    many = b"--b\r\n" + b"X: y\r\n" * 100
+    assert (
+        server.ask("POST", "/predict", many, {"Content-Type": "multipart/form-data; boundary=b"}).status
+        == 400
+    )
+    long = b"--b\r\nX: " + b"y" * 100_000
+    assert (
+        server.ask("POST", "/predict", long, {"Content-Type": "multipart/form-data; boundary=b"}).status
+        == 400
+    )
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "image/png", "application/x-www-form-urlencoded", "", "multipart/mixed"]
+)
+def test_other_content_types(server: Any, kind: str) -> None:
+    reply = server.ask("POST", "/predict", b"abc", {"Content-Type": kind})
+    assert reply.status == 415
+    assert "multipart/form-data" in reply.headers["accept-post"]
+    zipped = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    assert server.ask("POST", "/predict", b"abc", zipped).status == 415
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("../../etc/passwd", "../../etc/passwd"), ("/dev/zero", "/dev/zero"), ("C:\\\\a.png", None),
+        ("a\x1b[31m.png", "a\\x1b[31m.png"), ("\u202egnp.exe", "\\u202egnp.exe"), ("ä.png", "ä.png"),
+        ("\udcff.png", "\\xff.png"), ("x" * 5000 + ".png", None), ("a\0b", "a\\x00b"), ("", None),
+    ],
+)  # fmt: skip
+def test_file_names_are_said_back_safely_and_never_opened(
+    server: Any, image: Image, name: str, said: str | None
+) -> None:
+    reply = server.post([(name, image())])
+    if len(name) > 4000:
+        assert reply.status == 400  # the header of a part has 4 KiB
+        return
+    (record,) = reply.json["records"]
+    assert record["error"] is None
+    assert len(record["faces"]) == 1
+    if said is not None:
+        assert record["path"] == said
+    assert record["path"] is None or (record["path"].isprintable() and len(record["path"]) <= 120)
+    (record,) = server.post([(name, b"text")]).json["records"]
+    assert record["error"].isprintable()
+
+
+def test_model_health_and_schema(server: Any) -> None:
+    assert server.ask("GET", "/health").json == {"status": "ok"}
+    model = server.ask("GET", "/model").json
+    assert model["outputs"][0] == {"name": "emotion", "kind": "single", "labels": ["happy", "sad", "angry"]}
+    assert model["terms"] == "for <tests> & nobody"
+    assert model["figures"] == {"test": {"accuracy": 0.5}}
+    assert model["limits"]["images"] == 64
+    schema = server.ask("GET", "/openapi.json").json
+    content = schema["paths"]["/predict"]["post"]["requestBody"]["content"]
+    assert set(content) == {"multipart/form-data", "application/json"}
+    assert schema["components"]["schemas"]["RecordForm"]["required"] == ["path", "error", "note", "faces"]
+
+
+def test_pages_that_load_from_elsewhere_are_not_there(server: Any) -> None:
+    for path in ("/docs", "/redoc", "/nothing", "/../etc/passwd", "/predict/"):
+        reply = server.ask("GET", path)
+        assert reply.status == 404, path
+        assert set(reply.json) == {"error", "todo"}
+    reply = server.ask("GET", "/predict")
+    assert reply.status == 405
+    assert reply.headers["allow"] == "POST"
+
+
+def test_every_answer_has_safe_headers(server: Any) -> None:
+    for path in ("/", "/health", "/model", "/nothing", "/predict"):
+        headers = server.ask("GET", path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["cache-control"] == "no-store"
+        assert "default-src 'none'" in headers["content-security-policy"]
+        assert "access-control-allow-origin" not in headers
+        assert "server" not in headers
+
+
+def test_many_clients_get_their_own_answers(server: Any, model: Path, image: Image) -> None:
+    images = [(f"{n}.png", image(seed=n)) for n in range(40)]
+    right = expected(model, list(images))
+    with ThreadPoolExecutor(10) as pool:
+        replies = list(pool.map(lambda one: server.post([one]), images))
+    assert [r.status for r in replies] == [200] * 40
+    assert [r.json["records"][0] for r in replies] == right
+    assert threading.active_count() < 40
