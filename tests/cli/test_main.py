@@ -18,7 +18,8 @@ from duchenne import __version__
 from duchenne.cli import EXTRAS
 
 VERBS = [
-    ["train"], ["tune"], ["grow"], ["growth"], ["evaluate"], ["report"], ["compare"], ["reproduce"],
+    ["train"], ["tune"], ["finetune"], ["grow"], ["growth"], ["evaluate"], ["report"], ["compare"],
+    ["reproduce"], ["export"],
     ["predict"], ["recipes"], ["recipes", "show"], ["data"], ["data", "inspect"], ["data", "audit"],
     ["data", "export"], ["data", "crop"], ["detector"], ["detector", "fetch"],
 ]  # fmt: skip
