@@ -1,4 +1,4 @@
-"""Limits over the wire: bytes, images, pixels, requests, connections, clocks; and what bodies leave behind."""
+"""Limits over the wire: bytes, images, pixels, requests, connections, clocks; what bodies leave behind."""
 
 from __future__ import annotations
 
@@ -91,7 +91,10 @@ def test_a_body_too_large_as_it_comes(start: Start) -> None:
 def test_what_is_sent_after_a_refusal_does_not_go_on_for_ever(start: Start, monkeypatch: Any) -> None:
     monkeypatch.setattr("duchenne.serve.protocol._DRAIN_SECONDS", 0.3)
     server = start(limits=Limits(request_bytes=100))
-    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = (
+        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\n\r\n"
+    )
     begin = time.monotonic()
     got = server.raw(head, *[b"3e8\r\n" + b" " * 1000 + b"\r\n"] * 200, pause=0.02)
     assert got == b"" or b" 413 " in got
@@ -228,7 +231,10 @@ def test_the_rest_of_a_request_whose_client_left_is_not_begun(
     finder = Slow()
     server = start(faces=finder, limits=Limits(requests=1), workers=1)
     body, kind = multipart([(f"{n}", image()) for n in range(10)])
-    head = f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = (
+        f"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
     with socket.create_connection(("127.0.0.1", server.port)) as sock:
         sock.sendall(head.encode() + body)
         assert finder.begun.acquire(timeout=10)
@@ -253,11 +259,13 @@ def test_a_defect_is_no_traceback_for_the_client(start: Start, image: Image, cap
 @pytest.mark.parametrize(
     "request_bytes",
     [
-        b"\x16\x03\x01\x02\x00\x01\x00", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\0" * 100, b"GET / HTTP/1.1\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\0" * 100,
+        b"GET / HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: localhost\r\nX: " + b"y" * 100_000,
         b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
         b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na",
-        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Type: application/json\r\n\r\nzz\r\n",
+        b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n"
+        b"Content-Type: application/json\r\n\r\nzz\r\n",
         b"GET http://evil.example/ HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
     ],
 )  # fmt: skip

@@ -35,7 +35,7 @@
   }
 
   function complain(text, where = problem) {
-    where.textContent = text;
+    where.textContent = text.charAt(0).toUpperCase() + text.slice(1);
     where.hidden = !text;
   }
   function say(text) {
@@ -207,7 +207,7 @@
     const decoded = photo.decode().then(() => true, () => false);
     const started = performance.now();
     try {
-      const record = await predict(blob, "picture");
+      const record = await predict(blob, "the picture");
       if (mine !== request) return;
       const visible = await decoded;
       if (visible) fill(photo); else clearStage("This browser cannot show the picture; the scores stand beside.");
@@ -289,7 +289,7 @@
       const blob = await new Promise((done) => frame.toBlob(done, "image/jpeg", 0.9));
       const started = performance.now();
       try {
-        const record = await predict(blob, "frame");
+        const record = await predict(blob, "the frame");
         if (mine !== live) return;
         complain("");
         show(record, frame.width, frame.height, true);
