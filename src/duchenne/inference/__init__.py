@@ -6,6 +6,8 @@ from .locate import artifact_of_run, default_model, find_model, newest_run
 from .predictor import Predictor
 from .records import UNSURE, CsvWriter, Face, JsonLinesWriter, Record, Score, Writer, csv_columns
 from .sources import Source, expand
+from .video import FrameRecord, TrackedFace, VideoSettings, predict_frames, predict_video
+from .videofile import is_video
 
 __all__ = [
     "FINDERS",
@@ -15,12 +17,15 @@ __all__ = [
     "Face",
     "FaceFinder",
     "FoundFace",
+    "FrameRecord",
     "InUse",
     "JsonLinesWriter",
     "Predictor",
     "Record",
     "Score",
     "Source",
+    "TrackedFace",
+    "VideoSettings",
     "WholeImage",
     "Writer",
     "artifact_of_run",
@@ -29,6 +34,9 @@ __all__ = [
     "detector_in_use",
     "expand",
     "find_model",
+    "is_video",
     "make_finder",
     "newest_run",
+    "predict_frames",
+    "predict_video",
 ]
