@@ -301,6 +301,8 @@ def test_temperature_is_fitted_on_validation_and_used_everywhere(trained: Run, t
     )
     export_run(trained, tmp_path / "out")
     assert dict(Artifact.load(tmp_path / "out", threads=1).card.temperature) == stated["values"]
+    (kept,) = evaluate(trained, splits=["val"])  # its recipe asks for nothing
+    assert kept.metrics["temperature"] == stated
     (plainly,) = evaluate(trained, splits=["val"], temperature="one")
     assert plainly.metrics["temperature"] == {"how": "one", "values": {"emotion": 1.0, "au": 1.0}}
     np.testing.assert_allclose(Artifact.load(trained.artifact, threads=1).predict(val.pixels())["emotion"],

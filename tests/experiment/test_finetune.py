@@ -190,6 +190,8 @@ def test_unreadable_images_are_named_and_counted(mine: Path) -> None:
     (mine / "calm" / "b.png").write_bytes(b"")
     with pytest.raises(DataError, match=r"2 of 23 images are broken:(.|\n)*a\.png(.|\n)*b\.png"):
         plan_finetuning(mine)
+    with pytest.raises(DataError, match="--skip-broken"):
+        plan_finetuning(mine)
     plan = plan_finetuning(mine, skip_broken=True)
     assert any("2 broken images were left out: a.png, b.png" in note for note in plan.notes)
 

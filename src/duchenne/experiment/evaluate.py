@@ -64,7 +64,8 @@ def evaluate(
         by: Attributes by whose groups all figures are given too ("subject", or one that the set carries);
             empty: what the recipe says, of its own data.
         protocol: What stands for the `evaluate` section of the recipe that the run was made with.
-        temperature: "fit" or "one", see the recipe's section `evaluate`; "" is what that says.
+        temperature: "fit" or "one", see the recipe's section `evaluate`; "": "fit" where that says so, else
+            the artifact keeps what it has.
         progress: Told (split, faces done, faces).
 
     Raises:
@@ -93,13 +94,15 @@ def evaluate(
         own = _own_faces(run, data)
         wanted, prefix = tuple(splits) or ("test",), f"{other}-"
     changed = own is not None and _changed(run, own)
-    how = temperature or recipe.evaluate.temperature
-    if how not in ("one", "fit"):
-        raise RecipeError(f"there is no temperature '{how}'", did_you_mean(how, ("one", "fit")))
+    if temperature not in ("", "one", "fit"):
+        raise RecipeError(
+            f"there is no temperature '{temperature}'", did_you_mean(temperature, ("one", "fit"))
+        )
     held_out = None if own is None else own.where("val")
     if held_out is not None and len(held_out):
         held_out = match_faces(held_out, artifact)[0]
-    artifact = set_temperature(artifact, "fit" if how == "fit" else "one", held_out)
+    if temperature or recipe.evaluate.temperature == "fit":  # what was fitted by hand stays otherwise
+        artifact = set_temperature(artifact, "one" if temperature == "one" else "fit", held_out)
     todo = [(f"{prefix}{split}", split, faces) for split in wanted]
     if not other and not splits:
         todo += [(name, "test", _also(recipe, name, data)) for name in recipe.evaluate.also]

@@ -98,7 +98,12 @@ def plan_finetuning(
     options: dict[str, Any] = {"path": str(folder), "seed": seed}
     if skip_broken:
         options["skip_broken"] = True
-    faces = load("folder", **options)
+    try:
+        faces = load("folder", **options)
+    except DataError as error:
+        if "skip_broken" in error.todo:
+            raise DataError(error.what, "mend or remove them, or leave them out with --skip-broken") from None
+        raise
     if split := _split(faces):
         options["split"] = split
         faces = load("folder", **options)

@@ -210,7 +210,7 @@ def _is_evaluated(run: Run, protocol: Evaluate) -> bool:
         split in metrics
         and metrics[split]["epochs_done"] == state.epochs_done
         and metrics[split]["partial"] == (state.status != "finished")
-        and metrics[split].get("temperature", {}).get("how", "one") == protocol.temperature
+        and protocol.temperature in ("one", metrics[split].get("temperature", {}).get("how"))
         and {b["attribute"] for b in metrics[split].get("by", [])} >= set(protocol.by)
         for split in (*protocol.splits, *protocol.also)
     )
