@@ -18,7 +18,8 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from duchenne.cli.predict import TextWriter, predict_command, printable
+from duchenne.cli.predict import predict_command
+from duchenne.cli.text import TextWriter, printable
 from duchenne.errors import RecipeError, RunError
 from duchenne.inference import Predictor, csv_columns
 from duchenne.labels import Output

@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
@@ -14,9 +14,11 @@ import typer
 
 from ..errors import RecipeError, RunError, did_you_mean
 from .options import RUNS, AsJson, RunsDir
+from .text import TextWriter, printable
+from .video import Every, Fps, Smooth, TimelineFiles, Timelines, VideoTextWriter, make_settings, mixed_records
 
 if TYPE_CHECKING:
-    from ..inference import Record, Source, Writer
+    from ..inference import FrameRecord, Record, Source
     from ..labels import Output
 
 FORMATS = ("jsonl", "csv", "text")
@@ -25,7 +27,9 @@ _NOTHING, _SOME_FAILED = 1, 3  # exit codes; 2 is a usage error
 
 
 def predict_command(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH", help="Images, folders, patterns, or '-'.")],
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH", help="Images, videos, folders, patterns, or '-'.")
+    ],
     model: Annotated[
         str | None,
         typer.Option(
@@ -64,14 +68,21 @@ def predict_command(
     batch_size: Annotated[int, typer.Option(min=1, help="Faces per call of the net.")] = 64,
     views: Annotated[str, typer.Option(help="single, flip or ten-crop: views that are averaged.")] = "single",
     top: Annotated[int, typer.Option(min=1, help="Labels shown per output, as text only.")] = 3,
+    every: Every = None,
+    fps: Fps = None,
+    smooth: Smooth = None,
+    timeline: TimelineFiles = None,
     runs: RunsDir = RUNS,
     as_json: AsJson = False,
 ) -> None:
-    """Predict the faces on photographs: files, folders, patterns, or '-' for an image on standard input.
+    """Predict the faces on photographs and videos: files, folders, patterns, or '-' for standard input.
 
     Faces are found first; with --faces whole each image is one face. One record an image: JSON Lines (label
     and score lists, best first), CSV with fixed columns, or text. A bad file is reported in its row and stops
     nothing; an image without faces is no failure.
+
+    Videos (MP4, AVI, WebM, Matroska, ...) may stand among the images: one record a frame looked at, each face
+    with its number over time (track), its scores and the smoothed ones. --draw writes them as MP4.
 
     --json is --format jsonl.
 
@@ -79,36 +90,43 @@ def predict_command(
 
     Example: duchenne predict photos/ --abstain 0.5 --format csv --out faces.csv
     """
-    from ..inference import Predictor, default_model, expand, find_model
+    from ..datasets.decode import SUFFIXES
+    from ..inference import Predictor, default_model, expand, find_model, is_video
     from ..inference.draw import DrawingFolder
     from ..inference.locate import PACKAGED
+    from ..inference.videofile import VIDEO_SUFFIXES
 
     # What decoders murmur about a damaged file stands in its record.
     warnings.filterwarnings("ignore", module=r"PIL\..*")
+    settings = make_settings(every, fps, smooth)
     kind = _format(format or ("jsonl" if as_json else None), out)
     folder = default_model(runs) if model is None else find_model(model, runs)
     if model is None and folder != PACKAGED:
         typer.echo(f"model: {folder.parent} (the newest finished run; --model names another)", err=True)
     predictor = Predictor.load(folder, faces=faces, min_face=min_face)
-    sources = list(expand(paths))
+    sources = list(expand(paths, suffixes=SUFFIXES | VIDEO_SUFFIXES))
+    moving = list(map(is_video, sources))
     done = failed = noted = 0
-    with _opened(out) as file:
-        writer = _writer(kind, file, predictor.artifact.outputs, sources, top)
+    with Timelines(timeline or [], predictor.artifact.outputs) as timelines, _opened(out) as file:
+        writer = _writer(kind, file, predictor.artifact.outputs, sources, top, any(moving))
         drawing = None if draw is None else DrawingFolder(draw, predictor.artifact.outputs)
-        quiet = out is None and sys.stdout.isatty()
-        records = predictor.predict(sources, batch_size, views, abstain=abstain)
-        for source, record in zip(sources, _progress(records, len(sources), quiet), strict=True):
-            writer.write(record)
-            if drawing is not None:
-                drawing.write(source, record)
-            done += 1
-            failed += record["error"] is not None
-            noted += record["note"] is not None
+        quiet = any(moving) or (out is None and sys.stdout.isatty())
+        answers = mixed_records(
+            predictor, sources, moving, settings, timelines, drawing,
+            batch_size=batch_size, views=views, abstain=abstain,
+        )  # fmt: skip
+        with closing(answers) as records:
+            for record in _progress(records, len(sources), quiet):
+                writer.write(record)
+                done += 1
+                failed += record["error"] is not None
+                noted += record["note"] is not None and "frame" not in record
     if noted:
         typer.echo(f"of {noted} images with several frames or pages the first was taken", err=True)
     if failed:
         where = "" if kind == "text" and out is None else "; see their field 'error'"
-        typer.echo(f"{failed} of {done} images could not be predicted{where}", err=True)
+        what = "images and frames" if any(moving) else "images"
+        typer.echo(f"{failed} of {done} {what} could not be predicted{where}", err=True)
         raise typer.Exit(_NOTHING if failed == done else _SOME_FAILED)
 
 
@@ -123,65 +141,19 @@ def _format(named: str | None, out: Path | None) -> str:
 
 
 def _writer(
-    kind: str, file: TextIO, outputs: Sequence[Output], sources: Sequence[Source], top: int
-) -> Writer:
+    kind: str, file: TextIO, outputs: Sequence[Output], sources: Sequence[Source], top: int, videos: bool
+) -> Any:
     from ..inference import CsvWriter, JsonLinesWriter
+    from ..inference.video_files import VideoCsvWriter
 
     if kind == "csv":
-        return CsvWriter(file, outputs)
+        return VideoCsvWriter(file, outputs) if videos else CsvWriter(file, outputs)
     if kind == "jsonl":
         return JsonLinesWriter(file)
-    return TextWriter(file, outputs, max((len(printable(s.path or "")) for s in sources), default=0), top)
-
-
-class TextWriter:
-    """A table for people: one line a face, the best labels of each output."""
-
-    def __init__(self, out: TextIO, outputs: Sequence[Output], path_width: int, top: int) -> None:
-        self._out = out
-        self._outputs = outputs
-        self._top = top
-        self._path_width = min(max(path_width, len("image")), 60)
-        longest = {o.name: max(map(len, o.labels)) for o in outputs}
-        # A cell is "label 0.93", cells of one output stand two spaces apart.
-        self._cell = {name: width + 5 for name, width in longest.items()}
-        head = ["image".ljust(self._path_width)]
-        for o in outputs:
-            head.append(o.name.ljust(self._width(o)))
-        self._line(head)
-
-    def write(self, record: Record) -> None:
-        """Write the image's lines."""
-        from ..inference import UNSURE
-
-        path = printable(record["path"] or "")
-        if len(path) > self._path_width:
-            path = "..." + path[3 - self._path_width :]
-        head = path.ljust(self._path_width)
-        if record["error"] is not None:
-            self._line([head, f"error: {printable(record['error'])}"])
-        elif not record["faces"]:
-            self._line([head, "no face"])
-        for face in record["faces"]:
-            cells = [head]
-            for o in self._outputs:
-                best = face["outputs"][o.name][: self._top]
-                unsure = "unsure: " if face["labels"].get(o.name) == UNSURE else ""
-                text = "  ".join(f"{s['label']} {s['score']:.2f}".ljust(self._cell[o.name]) for s in best)
-                cells.append((unsure + text).ljust(self._width(o)))
-            self._line(cells)
-
-    def _width(self, output: Output) -> int:
-        shown = min(self._top, output.num_classes)
-        return max(len(output.name), shown * (self._cell[output.name] + 2) - 2)
-
-    def _line(self, cells: list[str]) -> None:
-        self._out.write(" | ".join(cells).rstrip() + "\n")
-
-
-def printable(text: str) -> str:
-    """The text with control characters escaped, so that no file name steers a terminal."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    width = max((len(printable(s.path or "")) for s in sources), default=0)
+    if videos:
+        return VideoTextWriter(TextWriter(file, outputs, width + len(" 1234.56 s face 12"), top))
+    return TextWriter(file, outputs, width, top)
 
 
 @contextmanager
@@ -227,7 +199,9 @@ def _writable(out: Path) -> Iterator[None]:
         ) from None
 
 
-def _progress(records: Iterator[Record], total: int, quiet: bool) -> Iterator[Record]:
+def _progress(
+    records: Iterator[Record | FrameRecord], total: int, quiet: bool
+) -> Iterator[Record | FrameRecord]:
     """Pass the records through; a bar on standard error where nothing else is on the terminal."""
     if quiet or not sys.stderr.isatty():
         yield from records

@@ -116,7 +116,7 @@ class DrawingFolder:
         except (DataError, OSError):
             return None  # it went away since it was predicted
         drawn = draw_faces(image, record["faces"], self._outputs)
-        path = self._folder / self._name(record["path"])
+        path = self.reserve(record["path"], ".jpg")
         if (over := max(drawn.shape[:2]) / _LONGEST_SIDE) > 1:
             drawn = cv2.resize(drawn, None, fx=1 / over, fy=1 / over, interpolation=cv2.INTER_AREA)
         jpeg = cv2.imencode(".jpg", drawn[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])[1]
@@ -127,7 +127,8 @@ class DrawingFolder:
             raise RunError(f"{path} cannot be written: {error.strerror}", "free some space") from None
         return path
 
-    def _name(self, path: str | None) -> str:
+    def reserve(self, path: str | None, suffix: str) -> Path:
+        """A file in the folder for a source's name, that no other call was given."""
         stem = {None: "image", "-": "stdin"}.get(path) or os.path.splitext(os.path.basename(str(path)))[0]
         # Not all that one system takes for a name is one on another.
         stem = re.sub(r'[<>:"/\\|?*]', "_", "".join(c if c.isprintable() else "_" for c in stem))
@@ -139,4 +140,4 @@ class DrawingFolder:
             number += 1
             name = f"{stem}-{number}"
         self._taken.add(name.casefold())
-        return f"{name}.jpg"
+        return self._folder / f"{name}{suffix}"

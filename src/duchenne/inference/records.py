@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, TextIO, TypedDict
 
 import numpy as np
@@ -96,19 +96,23 @@ class CsvWriter:
 
     def write(self, record: Record) -> None:
         """Write the image's rows."""
-        head = [record["path"] or "", record["error"] or ""]
-        if not record["faces"]:
-            width = len(csv_columns(self._outputs))
-            self._csv.writerow(head + [""] * (width - len(head)))
-        for number, face in enumerate(record["faces"]):
-            score = face["detector_score"]
-            row: list[Any] = [*head, number, *face["box"], "" if score is None else score]
-            for output in self._outputs:
-                best = face["outputs"][output.name][0]
-                scores = {s["label"]: s["score"] for s in face["outputs"][output.name]}
-                said = face["labels"].get(output.name, best["label"])
-                row += [said, best["score"], *(scores[label] for label in output.labels)]
-            self._csv.writerow(row)
+        self._csv.writerows(csv_rows(self._outputs, record))
+
+
+def csv_rows(outputs: Sequence[Output], record: Record) -> Iterator[list[Any]]:
+    """The rows of an image: one a face, or a single one; see `csv_columns`."""
+    head = [record["path"] or "", record["error"] or ""]
+    if not record["faces"]:
+        yield head + [""] * (len(csv_columns(outputs)) - len(head))
+    for number, face in enumerate(record["faces"]):
+        score = face["detector_score"]
+        row: list[Any] = [*head, number, *face["box"], "" if score is None else score]
+        for output in outputs:
+            best = face["outputs"][output.name][0]
+            scores = {s["label"]: s["score"] for s in face["outputs"][output.name]}
+            said = face["labels"].get(output.name, best["label"])
+            row += [said, best["score"], *(scores[label] for label in output.labels)]
+        yield row
 
 
 def csv_columns(outputs: Sequence[Output]) -> list[str]:

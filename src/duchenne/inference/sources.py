@@ -45,7 +45,9 @@ def as_source(image: Source | Path | str | bytes | npt.NDArray[Any]) -> Source:
     raise TypeError(f"an image is a path, bytes or a uint8 array, not {type(image).__name__}")
 
 
-def expand(paths: Iterable[str | Path], stdin: BinaryIO | None = None) -> Iterator[Source]:
+def expand(
+    paths: Iterable[str | Path], stdin: BinaryIO | None = None, suffixes: frozenset[str] = SUFFIXES
+) -> Iterator[Source]:
     """Yield the images that the paths name, in the order named; only what is no regular file is read.
 
     Args:
@@ -53,6 +55,7 @@ def expand(paths: Iterable[str | Path], stdin: BinaryIO | None = None) -> Iterat
             second visit left out; a folder whose name ends in .jpg is a folder); a pattern with ``*``, ``?``,
             ``[...]`` or ``**`` that is no file's name; or ``-``: one encoded image on standard input.
         stdin: Read instead of standard input.
+        suffixes: Which files of a folder are meant, by their ending.
 
     Yields:
         At least one source a path: what is missing or empty becomes a source with an error.
@@ -62,22 +65,22 @@ def expand(paths: Iterable[str | Path], stdin: BinaryIO | None = None) -> Iterat
         if text == "-":
             yield _standard_input(stdin)
         elif os.path.isdir(text):
-            yield from _folder(text)
+            yield from _folder(text, suffixes)
         elif os.path.lexists(text) or not glob.has_magic(text):
             yield _file(text)
         else:
-            yield from _pattern(text)
+            yield from _pattern(text, suffixes)
 
 
-def _pattern(text: str) -> Iterator[Source]:
+def _pattern(text: str, suffixes: frozenset[str]) -> Iterator[Source]:
     """What a shell would have made of the pattern; below ``**`` only image files, as below a folder."""
     deep = "**" in text
-    found = [p for p in sorted(glob.glob(text, recursive=True)) if not deep or _is_image(p)]
+    found = [p for p in sorted(glob.glob(text, recursive=True)) if not deep or _is_image(p, suffixes)]
     for path in found:
         if not os.path.isdir(path):
             yield _file(path)
         elif not deep:  # "**" has given its files already
-            yield from _folder(path)
+            yield from _folder(path, suffixes)
     if not found:
         yield Source(text, error=f"no image file matches '{text}'" if deep else f"no file matches '{text}'")
 
@@ -95,8 +98,8 @@ def _file(path: str) -> Source:
         return Source(path, error=f"{path} cannot be read: {error.strerror}")
 
 
-def _is_image(path: str) -> bool:
-    return os.path.splitext(path)[1].lower() in SUFFIXES
+def _is_image(path: str, suffixes: frozenset[str]) -> bool:
+    return os.path.splitext(path)[1].lower() in suffixes
 
 
 def _standard_input(stdin: BinaryIO | None) -> Source:
@@ -115,7 +118,7 @@ def _read(path: str, what: str, stream: BinaryIO) -> Source:
     return Source(path, data)
 
 
-def _folder(top: str) -> Iterator[Source]:
+def _folder(top: str, suffixes: frozenset[str]) -> Iterator[Source]:
     """All images below a folder, sorted; symlinked folders are followed, each real folder once."""
     seen: set[tuple[int, int]] = set()
     found = False
@@ -137,9 +140,9 @@ def _folder(top: str) -> Iterator[Source]:
             continue
         seen.add(key)
         below = [os.path.join(path, name) for name in names if not name.startswith(".")]
-        stack += [p for p in below if os.path.isdir(p) or _is_image(p)]
+        stack += [p for p in below if os.path.isdir(p) or _is_image(p, suffixes)]
     if not found:
-        yield Source(top, error=f"{top} holds no image files ({' '.join(sorted(SUFFIXES))})")
+        yield Source(top, error=f"{top} holds no image files ({' '.join(sorted(suffixes))})")
 
 
 def _entry(path: str) -> Source:

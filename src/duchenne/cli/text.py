@@ -1,0 +1,60 @@
+"""Records as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from ..inference import Record
+    from ..labels import Output
+
+
+class TextWriter:
+    """A table for people: one line a face, the best labels of each output."""
+
+    def __init__(self, out: TextIO, outputs: Sequence[Output], path_width: int, top: int) -> None:
+        self._out = out
+        self._outputs = outputs
+        self._top = top
+        self._path_width = min(max(path_width, len("image")), 60)
+        longest = {o.name: max(map(len, o.labels)) for o in outputs}
+        # A cell is "label 0.93", cells of one output stand two spaces apart.
+        self._cell = {name: width + 5 for name, width in longest.items()}
+        head = ["image".ljust(self._path_width)]
+        for o in outputs:
+            head.append(o.name.ljust(self._width(o)))
+        self._line(head)
+
+    def write(self, record: Record) -> None:
+        """Write the image's lines."""
+        from ..inference import UNSURE
+
+        path = printable(record["path"] or "")
+        if len(path) > self._path_width:
+            path = "..." + path[3 - self._path_width :]
+        head = path.ljust(self._path_width)
+        if record["error"] is not None:
+            self._line([head, f"error: {printable(record['error'])}"])
+        elif not record["faces"]:
+            self._line([head, "no face"])
+        for face in record["faces"]:
+            cells = [head]
+            for o in self._outputs:
+                best = face["outputs"][o.name][: self._top]
+                unsure = "unsure: " if face["labels"].get(o.name) == UNSURE else ""
+                text = "  ".join(f"{s['label']} {s['score']:.2f}".ljust(self._cell[o.name]) for s in best)
+                cells.append((unsure + text).ljust(self._width(o)))
+            self._line(cells)
+
+    def _width(self, output: Output) -> int:
+        shown = min(self._top, output.num_classes)
+        return max(len(output.name), shown * (self._cell[output.name] + 2) - 2)
+
+    def _line(self, cells: list[str]) -> None:
+        self._out.write(" | ".join(cells).rstrip() + "\n")
+
+
+def printable(text: str) -> str:
+    """The text with control characters escaped, so that no file name steers a terminal."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -1,0 +1,125 @@
+"""Records of frames as CSV, and annotated videos."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TextIO, cast
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import RunError
+from ..labels import Output
+from .draw import draw_faces
+from .records import UNSURE, Face, Record, csv_columns, csv_rows
+from .video import FrameRecord, TrackedFace
+from .videofile import Frame, quiet_decoder
+
+Array = npt.NDArray[Any]
+
+
+def video_columns(outputs: Sequence[Output]) -> list[str]:
+    """The columns of photographs (`csv_columns`) first, then those of videos.
+
+    ``frame, time, track``, then per output ``<output>_steady`` (the label said of the smoothed scores; empty
+    for outputs of several labels) and a column ``<output>.<label>.smoothed`` per label. In the rows of
+    photographs they are empty.
+    """
+    columns = [*csv_columns(outputs), "frame", "time", "track"]
+    for output in outputs:
+        columns += [f"{output.name}_steady", *(f"{output.name}.{label}.smoothed" for label in output.labels)]
+    return columns
+
+
+class VideoCsvWriter:
+    """One row a face, and one for a frame or photograph without; see `video_columns`."""
+
+    def __init__(self, out: TextIO, outputs: Sequence[Output]) -> None:
+        self._outputs = tuple(outputs)
+        self._width = len(video_columns(outputs))
+        self._csv = csv.writer(out, lineterminator="\n")
+        self._csv.writerow(video_columns(outputs))
+
+    def write(self, record: Record | FrameRecord) -> None:
+        """Write the rows of a frame or a photograph."""
+        number, time = record.get("frame"), record.get("time")
+        at = ["" if number is None else number, "" if time is None else time]
+        faces: Sequence[Any] = record["faces"] or [None]
+        for row, face in zip(csv_rows(self._outputs, cast(Record, record)), faces, strict=True):
+            row += at
+            if face is not None and "track" in face:
+                row.append(face["track"])
+                for output in self._outputs:
+                    scores = {s["label"]: s["score"] for s in face["smoothed"][output.name]}
+                    row += [face["steady"].get(output.name, ""), *(scores[label] for label in output.labels)]
+            self._csv.writerow(row + [""] * (self._width - len(row)))
+
+
+def shown_face(face: TrackedFace) -> Face:
+    """The face as it is shown to people: smoothed scores, the steady label first, with the face's number."""
+    labels, outputs = {}, {}
+    for name, scores in face["smoothed"].items():
+        label = face["steady"].get(name)
+        outputs[name] = sorted(scores, key=lambda s, label=label: s["label"] != label)  # type: ignore[misc]
+        if label is not None:
+            labels[name] = label if label == UNSURE else f"{face['track']}: {label}"
+    return {
+        "box": face["box"], "detector_score": face["detector_score"], "landmarks": face["landmarks"],
+        "labels": labels, "outputs": outputs,
+    }  # fmt: skip
+
+
+class DrawnVideo:
+    """Writes the frames that were looked at, with boxes and steady labels, as an MP4 (MPEG-4 part 2).
+
+    Args:
+        path: Must not exist yet.
+        outputs: The model's.
+    """
+
+    def __init__(self, path: Path, outputs: Sequence[Output]) -> None:
+        self._path, self._outputs = path, outputs
+        self._first: tuple[float, Array] | None = None
+        self._file: Any = None
+        self._size = (0, 0)
+
+    def write(self, frame: Frame, record: FrameRecord) -> None:
+        """Draw one frame; those of another size are brought to the first one's.
+
+        Raises:
+            RunError: The file cannot be written.
+        """
+        drawn = draw_faces(frame.image, [shown_face(face) for face in record["faces"]], self._outputs)
+        if self._file is None:
+            if self._first is None:  # its rate is known when the second frame comes
+                self._first = (frame.time, drawn)
+                return
+            self._open(1 / max(frame.time - self._first[0], 1e-3))
+        self._put(drawn)
+
+    def close(self) -> None:
+        """Finish the file."""
+        if self._file is None and self._first is not None:
+            self._open(1.0)
+        if self._file is not None:
+            self._file.release()
+
+    def _open(self, rate: float) -> None:
+        assert self._first is not None
+        height, width = self._first[1].shape[:2]
+        self._size = max(2, width // 2 * 2), max(2, height // 2 * 2)  # its colours have half the resolution
+        quiet_decoder()
+        code = cv2.VideoWriter.fourcc(*"mp4v")
+        if not self._path.exists():
+            self._file = cv2.VideoWriter(str(self._path), cv2.CAP_FFMPEG, code, min(rate, 1000.0), self._size)
+        if self._file is None or not self._file.isOpened():
+            raise RunError(f"{self._path} cannot be written as a video", "name another folder with --draw")
+        self._put(self._first[1])
+
+    def _put(self, image: Array) -> None:
+        if image.shape[1::-1] != self._size:
+            image = np.asarray(cv2.resize(image, self._size, interpolation=cv2.INTER_AREA))
+        self._file.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
