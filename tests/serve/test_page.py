@@ -293,7 +293,8 @@ CONTRAST = """() => {
     const light = (c) => { const [r, g, b] = c.slice(0, 3).map((v) => { v /= 255;
         return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; });
         return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
-    const ground = (e) => { for (; e; e = e.parentElement) { const c = numbers(getComputedStyle(e).backgroundColor);
+    const ground = (e) => { for (; e; e = e.parentElement) {
+        const c = numbers(getComputedStyle(e).backgroundColor);
         if (c.length < 4 || c[3] > 0) return c; } return [255, 255, 255]; };
     const bad = [];
     const texts = 'h1, h2, h3, p, th, td, dt, dd, li, button, label, a, summary, caption';

@@ -1,4 +1,4 @@
-"""``duchenne serve`` as a process: how it starts, what it refuses, how it ends; and that it writes no file."""
+"""``duchenne serve`` as a process: how it starts, what it refuses, how it ends; it writes no file."""
 
 from __future__ import annotations
 
