@@ -24,6 +24,7 @@ from .reproduce import reproduce_command
 from .serve import serve_command
 from .train import train_command
 from .tune import tune_command
+from .webcam import webcam_command
 
 app = typer.Typer(
     name="duchenne",
@@ -86,5 +87,6 @@ app.command("report")(report_command)
 app.command("compare")(compare_command)
 app.command("reproduce")(reproduce_command)
 app.command("predict")(predict_command)
+app.command("webcam")(webcam_command)
 app.command("serve")(serve_command)
 app.command("export")(export_model_command)

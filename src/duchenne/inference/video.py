@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -169,32 +169,73 @@ def predict_frames(
             most `batch_size` and one a worker are held.
     """
     settings = settings or VideoSettings()
-    follower = Follower(predictor.artifact.outputs, settings, abstain)
     try:
         video = VideoFile(path, settings.every, settings.fps)
     except (DataError, OSError) as error:
         yield None, ending(path, _why(path, error))
         return
-    waiting: deque[Frame] = deque()
     failed: list[str] = []
 
-    def sources() -> Iterator[Source]:
+    def frames() -> Iterator[Frame]:
         try:
-            for frame in video.frames():
-                waiting.append(frame if pixels else replace(frame, image=_NO_PIXELS))
-                yield Source(str(path), frame.image)
+            yield from video.frames()
         except (DataError, OSError) as error:
             failed.append(_why(path, error))
 
     last: Frame | None = None
+    follower = Follower(predictor.artifact.outputs, settings, abstain)
     try:
-        for record in predictor.predict(sources(), batch_size, views, abstain=abstain, workers=workers):
-            last = waiting.popleft()
-            yield last, follower.follow(last, record)
+        for last, record in _answered(
+            predictor, frames(), path, follower, pixels,
+            batch_size=batch_size, views=views, abstain=abstain, workers=workers,
+        ):  # fmt: skip
+            yield last, record
     finally:
         video.close()
     if failed or video.broken:
         yield None, ending(path, failed[0] if failed else str(video.broken), last)
+
+
+def predict_live(
+    predictor: Predictor,
+    frames: Iterator[Frame],
+    name: str,
+    settings: VideoSettings | None = None,
+    *,
+    views: str = "single",
+    abstain: float = 0.0,
+) -> Iterator[tuple[Frame, FrameRecord]]:
+    """Yield each frame with its record before the next one is taken; see `duchenne.inference.camera`.
+
+    Args:
+        predictor: Finds the faces and answers.
+        frames: Of a camera; every one is looked at.
+        name: The `path` of the records.
+        settings: How tracks and smoothing work.
+        views, abstain: As `Predictor.predict`.
+
+    Raises:
+        RecipeError: An argument is out of range.
+        RunError: The net itself fails, or as `frames`.
+    """
+    follower = Follower(predictor.artifact.outputs, settings, abstain)
+    return _answered(predictor, frames, name, follower, True, batch_size=1, views=views, abstain=abstain)
+
+
+def _answered(
+    predictor: Predictor, frames: Iterator[Frame], path: Path | str, follower: Follower, pixels: bool,
+    **asked: Any,
+) -> Iterator[tuple[Frame, FrameRecord]]:  # fmt: skip
+    waiting: deque[Frame] = deque()
+
+    def sources() -> Iterator[Source]:
+        for frame in frames:
+            waiting.append(frame if pixels else replace(frame, image=_NO_PIXELS))
+            yield Source(str(path), frame.image)
+
+    for record in predictor.predict(sources(), **asked):
+        frame = waiting.popleft()
+        yield frame, follower.follow(frame, record)
 
 
 def ending(path: Path | str, error: str, last: Frame | None = None) -> FrameRecord:

@@ -111,10 +111,11 @@ class DrawnVideo:
         assert self._first is not None
         height, width = self._first[1].shape[:2]
         self._size = max(2, width // 2 * 2), max(2, height // 2 * 2)  # its colours have half the resolution
-        quiet_decoder()
         code = cv2.VideoWriter.fourcc(*"mp4v")
         if not self._path.exists():
-            self._file = cv2.VideoWriter(str(self._path), cv2.CAP_FFMPEG, code, min(rate, 1000.0), self._size)
+            with quiet_decoder():
+                file = cv2.VideoWriter(str(self._path), cv2.CAP_FFMPEG, code, min(rate, 1000.0), self._size)
+            self._file = file
         if self._file is None or not self._file.isOpened():
             raise RunError(f"{self._path} cannot be written as a video", "name another folder with --draw")
         self._put(self._first[1])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,7 +159,7 @@ class VideoFile:
         """Let go of the file."""
         self._capture.release()
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Generator[Frame, None, None]:
         """Yield the frames to look at, in order; what lies between them is not turned into pixels.
 
         Raises:
@@ -217,10 +218,10 @@ def check_pace(every: int | None, fps: float) -> None:
 
 
 def _open(path: Path) -> Any:
-    quiet_decoder()
     try:
         # An absolute path is never taken for an address or a pattern of file names.
-        return cv2.VideoCapture(os.path.abspath(path), cv2.CAP_FFMPEG)
+        with quiet_decoder():
+            return cv2.VideoCapture(os.path.abspath(path), cv2.CAP_FFMPEG)
     except (UnicodeError, SystemError, TypeError, cv2.error):
         raise DataError(f"{path}: OpenCV cannot open a file of this name", "rename it") from None
 
@@ -236,10 +237,19 @@ def _rgb(bgr: Array) -> Array:
     return np.asarray(cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB))
 
 
-def quiet_decoder() -> None:
-    """Keep OpenCV's video reading from writing to standard error; what the user has set stays."""
+@contextmanager
+def quiet_decoder() -> Iterator[None]:
+    """Keep OpenCV from writing to standard error what is said here in an exception or a record.
+
+    FFmpeg's own level is read by OpenCV when it first opens a video, and stays; what the user has set stays.
+    """
     with _LOCK:
-        # Read by OpenCV when it first opens a video; -8 is FFmpeg's AV_LOG_QUIET.
-        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+        os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # FFmpeg's AV_LOG_QUIET
+        logging = cv2.utils.logging
+        before = logging.getLogLevel()
         if "OPENCV_LOG_LEVEL" not in os.environ:
-            cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+            logging.setLogLevel(logging.LOG_LEVEL_SILENT)
+        try:
+            yield
+        finally:
+            logging.setLogLevel(before)
