@@ -46,8 +46,8 @@ def webcam_command(
     installed in its place. `duchenne serve` shows a page with a live camera in any browser. Nothing is
     written or sent. q, Escape or Ctrl-C ends it. --json prints one record a frame.
 
-    Exit code 0: ended by the user, by --seconds, or at the end of a file; 1: the camera is absent or stopped, or
-    the file is none or broke off; 2: a wrong option.
+    Exit code 0: ended by the user, by --seconds, or at the end of a file; 1: the camera is absent or stopped,
+    or the file is no video or broke off; 2: a wrong option.
 
     Example: duchenne webcam --camera 0
     """
