@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import logging
@@ -20,7 +21,8 @@ import pytest
 
 from duchenne.errors import RecipeError
 from duchenne.inference import FoundFace, WholeImage
-from duchenne.serve import Limits
+from duchenne.serve import Access, Limits
+from duchenne.serve.guard import Guard
 
 Image = Callable[..., bytes]
 Start = Callable[..., Any]
@@ -50,9 +52,11 @@ class Broken:
 
 @pytest.mark.parametrize("name", list(Limits().to_json()))
 def test_limits_are_positive(name: str) -> None:
-    for wrong in (0, -1, float("nan")):
+    for wrong in (0, -1, float("nan"), float("inf")):
         with pytest.raises(RecipeError, match=name):
             Limits(**{name: wrong})
+    with pytest.raises(RecipeError, match="held_bytes"):
+        Limits(held_bytes=10, request_bytes=11)
     with pytest.raises(RecipeError, match="pixels"):
         Limits(pixels=10**9)
 
@@ -153,7 +157,7 @@ def test_requests_beyond_the_limit_come_back_later(start: Start, image: Image) -
 
 def test_memory_for_bodies_is_bounded_over_all_requests(start: Start, image: Image) -> None:
     finder = Slow()
-    server = start(faces=finder, limits=Limits(held_bytes=60_000), workers=1)
+    server = start(faces=finder, limits=Limits(held_bytes=60_000, request_bytes=60_000), workers=1)
     large = image("PPM", size=(130, 130))  # 50,700 bytes
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(server.post, [("a", large)])
@@ -244,6 +248,23 @@ def test_the_rest_of_a_request_whose_client_left_is_not_begun(
     while server.post([("a", image())]).status != 200:
         assert time.monotonic() < until
     assert finder.count <= 3
+
+
+def test_an_answer_that_nobody_takes_is_given_up() -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async def stuck(message: Any) -> None:
+        await asyncio.sleep(60)
+
+    async def receive() -> Any:
+        return {"type": "http.disconnect"}
+
+    guard = Guard(app, Access("127.0.0.1"), Limits(body_seconds=0.1))
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": [(b"host", b"localhost")]}
+    begin = time.monotonic()
+    asyncio.run(guard(scope, receive, stuck))
+    assert time.monotonic() - begin < 5
 
 
 def test_a_defect_is_no_traceback_for_the_client(start: Start, image: Image, caplog: Any) -> None:

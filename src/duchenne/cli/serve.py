@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
+import stat
 from pathlib import Path
 from typing import Annotated
 
@@ -55,7 +57,7 @@ def serve_command(
     max_image_mib: Annotated[float, typer.Option(metavar="MIB", help="Bytes of an image.")] = 16,
     max_megapixels: Annotated[float, typer.Option(metavar="MILLIONS", help="Pixels of an image.")] = 25,
     max_images: Annotated[int, typer.Option(help="Images of a request.")] = 64,
-    max_requests: Annotated[int, typer.Option(help="Requests being answered; beyond it 429.")] = 64,
+    max_requests: Annotated[int, typer.Option(help="Requests being answered; beyond it 429.")] = 256,
     max_held_mib: Annotated[float, typer.Option(metavar="MIB", help="Bodies in memory, together.")] = 256,
     max_connections: Annotated[int, typer.Option(help="Open connections.")] = 512,
     head_seconds: Annotated[float, typer.Option(help="To send a request's headers.")] = 10,
@@ -81,9 +83,9 @@ def serve_command(
 
     access = Access(host, allow_host or (), _key(api_key_file))
     limits = Limits(
-        request_bytes=int(max_request_mib * _MIB), image_bytes=int(max_image_mib * _MIB),
-        pixels=int(max_megapixels * 1e6), images=max_images, requests=max_requests,
-        held_bytes=int(max_held_mib * _MIB), connections=max_connections, head_seconds=head_seconds,
+        request_bytes=_whole(max_request_mib, _MIB), image_bytes=_whole(max_image_mib, _MIB),
+        pixels=_whole(max_megapixels, 1_000_000), images=max_images, requests=max_requests,
+        held_bytes=_whole(max_held_mib, _MIB), connections=max_connections, head_seconds=head_seconds,
         body_seconds=body_seconds, predict_seconds=predict_seconds,
     )  # fmt: skip
     folder = default_model(runs) if model is None else find_model(model, runs)
@@ -103,12 +105,18 @@ def serve_command(
     server.run(sock)
 
 
+def _whole(value: float, unit: int) -> int:
+    return int(value * unit) if math.isfinite(value) else 0  # 0 is refused by name
+
+
 def _key(file: Path | None) -> str | None:
     """The API key from the file, else from the environment; never from the command line, which others see."""
     if file is None:
         return os.environ.get(VARIABLE) or None
     try:
         with file.open("rb") as stream:
+            if stat.S_IMODE(os.fstat(stream.fileno()).st_mode) & 0o077:
+                typer.echo(f"others of this machine may read the key in {file}; chmod 600 it", err=True)
             lines = stream.read(_MAX_KEY_FILE).decode("utf-8", "replace").splitlines()
     except OSError as error:
         raise RecipeError(f"the API key's file {file} cannot be read: {error.strerror}") from None

@@ -103,6 +103,7 @@ async def _answer(request: Request, abstain: float, workers: Workers, limits: Li
             raise Gone
         return finish.result()
     finally:
+        job.stopped.set()  # here too: a task that is cancelled before it began runs nothing of its own
         left.cancel()
         finish.cancel()
 

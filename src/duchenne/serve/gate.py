@@ -25,9 +25,11 @@ class Gate:
         self._seconds = 0.1  # an image's, a running mean
 
     def check(self) -> None:
-        """Raise `Refused` (429) where one more request would be too many."""
+        """Raise `Refused` (429) where one more request would be too many, or too late."""
         if self.requests >= self._limits.requests:
             raise self._busy(f"{self.requests} requests are being answered")
+        if self._ahead > self._limits.predict_seconds:
+            raise self._busy(f"{self.images} images wait, more than can be done in time")
 
     def enter(self, images: int) -> None:
         """Count a request whose body is whole. Raises as `check`."""
@@ -57,7 +59,12 @@ class Gate:
     @property
     def wait(self) -> int:
         """Seconds until what waits now is likely to be done."""
-        return min(_LONGEST_WAIT, 1 + int(self.images * self._seconds / self._workers))
+        return min(_LONGEST_WAIT, 1 + int(self._ahead))
+
+    @property
+    def _ahead(self) -> float:
+        """Seconds that the images which wait are likely to take."""
+        return self.images * self._seconds / self._workers
 
     def _busy(self, why: str) -> Refused:
         wait = self.wait

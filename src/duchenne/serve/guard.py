@@ -61,6 +61,8 @@ class Guard:
             await self._app(scope, receive, answer)
         except Refused as refused:
             await refusal_response(refused)(scope, receive, answer)
+        except TimeoutError:
+            status = 499  # the answer was not taken; uvicorn closes what is not complete
         finally:
             _log.info(
                 "%s %s %d %.0f ms",

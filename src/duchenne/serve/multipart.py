@@ -15,7 +15,7 @@ from .limits import MIB, Limits
 from .refusal import Refused, shown
 
 FIELDS = ("images", "image", "file")
-_HEADERS, _HEADER_BYTES = 8, 4096  # of one part
+_HEADER_BYTES = 4096  # of one part
 
 
 class Multipart:
@@ -38,7 +38,7 @@ class Multipart:
         self._sources: list[Source] = []
         self._name = ""
         self._chunks: list[bytes] = []
-        self._size = 0
+        self._size = self._head = 0
         self._field = self._value = b""
         self._disposition = b""
         self._ended = False
@@ -54,8 +54,6 @@ class Multipart:
                 "on_part_end": self._close,
                 "on_end": self._end,
             },
-            max_header_count=_HEADERS,
-            max_header_size=_HEADER_BYTES,
         )
 
     def write(self, chunk: bytes) -> None:
@@ -79,13 +77,21 @@ class Multipart:
         if len(self._sources) >= self._limits.images:
             raise too_many(self._limits)
         self._disposition = b""
-        self._chunks, self._size = [], 0
+        self._chunks, self._size, self._head = [], 0, 0
 
     def _on_field(self, data: bytes, start: int, end: int) -> None:
+        self._count(end - start)
         self._field += data[start:end]
 
     def _on_value(self, data: bytes, start: int, end: int) -> None:
+        self._count(end - start)
         self._value += data[start:end]
+
+    def _count(self, size: int) -> None:
+        """Headers are not images: their size is bounded apart."""
+        self._head += size + 4  # colon, blank, end of line
+        if self._head > _HEADER_BYTES:
+            raise Refused(400, f"the headers of a part are larger than {_HEADER_BYTES} bytes")
 
     def _on_header(self) -> None:
         if self._field.lower() == b"content-disposition":
