@@ -9,6 +9,7 @@
   const FRAME_SIDE = 640; // of a webcam frame as it is sent, pixels of its longer side
   const FRAME_PAUSE = 100; // ms between an answer and the next frame
   const SAY_PAUSE = 5000; // ms between two announcements while the webcam runs
+  const UNFOLDED = 3; // faces whose scores are in view; those of further ones unfold
   const DASHES = ["", "7 3", "2 3", "10 3 2 3", "1 2", "12 4", "5 2 1 2", "3 6"];
 
   let key = ""; // in this variable only
@@ -128,13 +129,18 @@
     pen.font = "600 14px system-ui, sans-serif";
     pen.textBaseline = "middle";
     const scale = width / shown.width;
-    shown.faces.forEach((face, number) => {
-      let [x, y, w, h] = face.box.map((v) => v * scale);
-      if (shown.mirrored) x = width - x - w;
+    const places = shown.faces.map((face) => {
+      const [x, y, w, h] = face.box.map((v) => v * scale);
+      return [shown.mirrored ? width - x - w : x, y, w, h];
+    });
+    for (const [x, y, w, h] of places) {
       pen.lineWidth = 4; pen.strokeStyle = "#000";
       pen.strokeRect(x, y, w, h);
       pen.lineWidth = 2; pen.strokeStyle = "#fff";
       pen.strokeRect(x, y, w, h);
+    }
+    shown.faces.forEach((face, number) => { // after all boxes, so that none crosses a label
+      const [x, y, w, h] = places[number];
       const label = Object.values(face.labels)[0] || "";
       const long = `${number + 1} ${label}`;
       // A narrow box gets its number only, so that labels of a group do not cover their neighbours.
@@ -153,9 +159,10 @@
   const main = (face) => Object.keys(face.labels)[0] || Object.keys(face.outputs)[0];
 
   function faceCard(face, number) {
-    const box = element("div", { class: "face" });
     const name = main(face), best = face.outputs[name][0];
-    box.append(element("h3", {}, `Face ${number + 1}: ${face.labels[name] || best.label} (${percent(best.score)})`));
+    const head = element("h3", {}, `Face ${number + 1}: ${face.labels[name] || best.label} (${percent(best.score)})`);
+    const folded = number >= UNFOLDED;
+    const box = element(folded ? "details" : "div", { class: "face" }, folded ? element("summary", {}, head) : head);
     for (const [output, scores] of Object.entries(face.outputs)) {
       const body = element("tbody");
       scores.forEach((s, rank) => {
@@ -175,7 +182,9 @@
   function show(record, width, height, mirrored) {
     shown = { width, height, faces: record.faces, mirrored };
     drawBoxes();
-    byId("faces").replaceChildren(...record.faces.map(faceCard));
+    const cards = record.faces.map(faceCard), before = [...byId("faces").children];
+    cards.forEach((one, number) => { if (before[number] && before[number].open) one.open = true; });
+    byId("faces").replaceChildren(...cards);
     byId("none").hidden = record.faces.length > 0;
     byId("none").textContent = "No face was found.";
     if (record.faces.length) remember(record.faces[0]);
