@@ -30,7 +30,7 @@ class Steady:
 
     Args:
         outputs: The model's.
-        smooth: Time constant in seconds; 0: no smoothing.
+        smooth: Time constant in seconds; 0: scores and labels of the frame alone.
         margin: Lead of smoothed score that makes another label the label.
         abstain: Where the label's smoothed score is below, "unsure" is said, until it is above by half the
             margin (or is 1).

@@ -16,7 +16,7 @@ from ..labels import Output
 from .draw import draw_faces
 from .records import UNSURE, Face, Record, csv_columns, csv_rows
 from .video import FrameRecord, TrackedFace
-from .videofile import Frame, quiet_decoder
+from .videofile import Frame, is_text, quiet_decoder
 
 Array = npt.NDArray[Any]
 
@@ -112,7 +112,7 @@ class DrawnVideo:
         height, width = self._first[1].shape[:2]
         self._size = max(2, width // 2 * 2), max(2, height // 2 * 2)  # its colours have half the resolution
         code = cv2.VideoWriter.fourcc(*"mp4v")
-        if not self._path.exists():
+        if not self._path.exists() and is_text(str(self._path)):
             with quiet_decoder():
                 file = cv2.VideoWriter(str(self._path), cv2.CAP_FFMPEG, code, min(rate, 1000.0), self._size)
             self._file = file

@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -128,13 +128,13 @@ class VideoFile:
         self._every, self._asked, self._max_pixels = every, fps, max_pixels
         with self.path.open("rb") as file:
             head = file.read(_HEAD)
-        if not head:
-            raise DataError(f"{path} is empty")
-        if not _is_container(head):
-            raise DataError(
-                f"{path} is not a video in a known format", "known: MP4, AVI, WebM, Matroska, MPEG"
-            )
-        self._capture = _open(self.path)
+            if not head:
+                raise DataError(f"{path} is empty")
+            if not _is_container(head):
+                raise DataError(
+                    f"{path} is not a video in a known format", "known: MP4, AVI, WebM, Matroska, MPEG"
+                )
+            self._capture = _open(self.path, file)
         if not self._capture.isOpened():
             raise DataError(
                 f"{path} cannot be opened as a video: it holds no frames, is cut short, or is of a kind that "
@@ -217,13 +217,25 @@ def check_pace(every: int | None, fps: float) -> None:
         raise RecipeError(f"fps must be above 0, not {fps:g}")
 
 
-def _open(path: Path) -> Any:
+def _open(path: Path, file: BinaryIO) -> Any:
+    """OpenCV's reader; OpenCV ends the process over a name that is no text, so it gets the open file's."""
+    # An absolute path is never taken for an address or a pattern of file names.
+    name = os.path.abspath(path)
+    if not is_text(name):
+        name = f"/proc/self/fd/{file.fileno()}"
+        if not os.path.exists(name):
+            raise DataError(f"{path}: OpenCV cannot open a file of this name", "rename it")
+    with quiet_decoder():
+        return cv2.VideoCapture(name, cv2.CAP_FFMPEG)
+
+
+def is_text(name: str) -> bool:
+    """Whether a file's name can be handed to OpenCV."""
     try:
-        # An absolute path is never taken for an address or a pattern of file names.
-        with quiet_decoder():
-            return cv2.VideoCapture(os.path.abspath(path), cv2.CAP_FFMPEG)
-    except (UnicodeError, SystemError, TypeError, cv2.error):
-        raise DataError(f"{path}: OpenCV cannot open a file of this name", "rename it") from None
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _whole(capture: Any, what: int) -> int:
