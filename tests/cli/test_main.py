@@ -20,7 +20,7 @@ from duchenne.cli import EXTRAS
 VERBS = [
     ["train"], ["tune"], ["finetune"], ["grow"], ["growth"], ["evaluate"], ["report"], ["compare"],
     ["reproduce"], ["export"],
-    ["predict"], ["recipes"], ["recipes", "show"], ["data"], ["data", "inspect"], ["data", "audit"],
+    ["predict"], ["webcam"], ["recipes"], ["recipes", "show"], ["data"], ["data", "inspect"], ["data", "audit"],
     ["data", "export"], ["data", "crop"], ["detector"], ["detector", "fetch"],
 ]  # fmt: skip
 HEAVY = (
