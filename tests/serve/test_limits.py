@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import http.client
 import io
 import logging
 import re
@@ -200,6 +201,22 @@ def test_slow_headers_get_408(start: Start) -> None:
     assert b" 200 " in got
     assert b" 408 " in got
     assert time.monotonic() - begin < 6
+
+
+def test_a_connection_stays_open_after_a_refusal(start: Start) -> None:
+    """The clock on headers does not run while a client stays away as it was told to."""
+    server = start(limits=Limits(head_seconds=0.3))
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)
+    connection.request("POST", "/predict", b" " * 300_000, {"Content-Type": "text/plain"})
+    first = connection.getresponse()
+    assert (first.status, first.headers["connection"]) == (415, None)
+    first.read()
+    used = connection.sock
+    time.sleep(0.8)
+    connection.request("GET", "/health")
+    assert connection.getresponse().status == 200
+    assert connection.sock is used
+    connection.close()
 
 
 def test_connections_are_bounded(start: Start) -> None:

@@ -44,7 +44,7 @@ def connection_class(limits: Limits) -> type[H11Protocol]:
             waits_for = ""
             if not self.transport.is_closing():
                 if self.conn.their_state is h11.IDLE:
-                    waits_for = "head"
+                    waits_for = self.between()
                 elif self.conn.their_state is h11.SEND_BODY and self.conn.our_state is h11.DONE:
                     waits_for = "drain"
             if waits_for != self.waits_for:
@@ -53,6 +53,16 @@ def connection_class(limits: Limits) -> type[H11Protocol]:
                 if waits_for:
                     seconds = limits.head_seconds if waits_for == "head" else _DRAIN_SECONDS
                     self.clock = self.loop.call_later(seconds, self.late)
+
+        def between(self) -> str:
+            """Of a connection without a request: nothing before a further one, which uvicorn's clock ends."""
+            if self.cycle is None or self.conn.trailing_data[0]:
+                return "head"
+            if self.timeout_keep_alive_task is None:  # the rest of a refused body had stopped it
+                self.timeout_keep_alive_task = self.loop.call_later(
+                    self.timeout_keep_alive, self.timeout_keep_alive_handler
+                )
+            return ""
 
         def stop(self) -> None:
             if self.clock is not None:

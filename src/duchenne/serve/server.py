@@ -17,7 +17,7 @@ from .protocol import connection_class
 from .work import Workers
 
 _BACKLOG = 1024
-_KEEP_ALIVE = 15  # seconds an idle connection stays open
+_KEEP_ALIVE = 75  # seconds an idle connection stays open: longer than any Retry-After
 _GRACE = 5  # seconds that requests have to end after Ctrl-C
 
 
