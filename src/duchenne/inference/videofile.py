@@ -189,7 +189,7 @@ class VideoFile:
         time = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1000
         if index == 0:
             return (time if math.isfinite(time) and time >= 0 else 0.0), None
-        if math.isfinite(time) and time > last:
+        if math.isfinite(time) and time - last > 0.5 / _MOST_FPS:
             return time, None
         rate = self.fps or _PLAIN_FPS
         return (
