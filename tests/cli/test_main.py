@@ -19,9 +19,9 @@ from duchenne.cli import EXTRAS
 
 VERBS = [
     ["train"], ["tune"], ["finetune"], ["grow"], ["growth"], ["evaluate"], ["report"], ["compare"],
-    ["reproduce"], ["export"],
-    ["predict"], ["webcam"], ["recipes"], ["recipes", "show"], ["data"], ["data", "inspect"], ["data", "audit"],
-    ["data", "export"], ["data", "crop"], ["detector"], ["detector", "fetch"],
+    ["reproduce"], ["export"], ["predict"], ["webcam"], ["serve"], ["recipes"], ["recipes", "show"], ["data"],
+    ["data", "inspect"], ["data", "audit"], ["data", "export"], ["data", "crop"], ["data", "labels"],
+    ["detector"], ["detector", "fetch"],
 ]  # fmt: skip
 HEAVY = (
     "torch", "sklearn", "kornia", "matplotlib", "scipy", "pandas", "lightning_fabric", "onnx", "onnxscript",
