@@ -89,6 +89,8 @@ class Timelines:
 
     def __exit__(self, *raised: Any) -> None:
         self._stack.close()
+        if self._pictures and not self._videos:
+            typer.echo("--timeline: no picture, for there was no video", err=True)
 
     @contextmanager
     def video(self, path: str) -> Iterator[list[Any]]:

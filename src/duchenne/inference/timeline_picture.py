@@ -85,7 +85,7 @@ def _time_axis(draw: ImageDraw.ImageDraw, span: float, y: int) -> None:
     for k in range(int(span / step) + 1):
         x = _x(k * step, span)
         draw.line((x, _TOP, x, y + 5), _LINE)
-        draw.text((x, y + 9), _clock(k * step, step), _INK, _font(14), "ma")
+        draw.text((x, y + 9), _clock(k * step, step, span), _INK, _font(14), "ma")
     draw.line((_LEFT, y, _WIDTH - _RIGHT, y), _INK, 2)
     unit = "minutes:seconds" if span >= 60 else "seconds"
     draw.text(((_LEFT + _WIDTH - _RIGHT) / 2, y + 30), unit, _INK, _font(14), "ma")
@@ -125,8 +125,8 @@ def _x(time: float, span: float) -> float:
     return _LEFT + (_WIDTH - _LEFT - _RIGHT) * min(time / span, 1.0)
 
 
-def _clock(time: float, step: float) -> str:
-    if time < 60 and step < 60:
+def _clock(time: float, step: float, span: float) -> str:
+    if span < 60:
         return f"{time:g}" if step >= 1 else f"{time:.1f}"
     minutes, seconds = divmod(round(time), 60)
     hours, minutes = divmod(minutes, 60)
