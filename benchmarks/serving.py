@@ -2,11 +2,11 @@
 
     DUCHENNE_PHOTOS=photos python benchmarks/serving.py --model RUN_OR_DIR
 
-Clients (asyncio, one process of their own) send photographs over loopback, one a request, each the next one
-after its answer, and come back after Retry-After where they are answered 429. Every answer is compared with
-the record of `Predictor`. Folder and server are measured by turns; the ratio is of medians. Photographs: those
-below $DUCHENNE_PHOTOS, else drawn faces on a ground of noise. Where clients and server share the cores, as on
-one machine they do, the clients' CPU time is the server's loss; it is stated.
+Clients (asyncio, one process of their own) send photographs over loopback, one a request, each the next
+one after its answer, and come back after Retry-After where they are answered 429. Every answer is
+compared with the record of `Predictor`. Folder and server are measured by turns; the ratio is of medians.
+Photographs: those below $DUCHENNE_PHOTOS, else drawn faces on a ground of noise. Where clients and server
+share the cores, as on one machine they do, the clients' CPU time is the server's loss; it is stated.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def photographs(out: Path, count: int) -> list[Path]:
 
 
 def records(model: Path, faces: str, paths: list[Path]) -> tuple[list[Any], float]:
-    """Of one process that predicts a folder, as `duchenne predict` does; and its seconds without the start."""
+    """Of one process that predicts a folder as `duchenne predict` does; and its seconds, less the start."""
     code = (
         "import json, sys, time; from pathlib import Path; from duchenne.inference import Predictor\n"
         "model, faces, *paths = json.load(sys.stdin)\n"
