@@ -107,11 +107,11 @@ def test_the_packages_own_model_is_the_default(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save_run: Callable[..., Path]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("duchenne.inference.locate.PACKAGED", tmp_path / "none")
+    monkeypatch.setattr("duchenne.artifacts.packaged.packaged_folder", lambda: tmp_path / "none")
     with pytest.raises(RunError, match="no finished run"):
         Predictor()
     save_run(tmp_path / "runs/r")
     assert Predictor().artifact.folder == Path("runs/r/artifact")
-    monkeypatch.setattr("duchenne.inference.locate.PACKAGED", model)
+    monkeypatch.setattr("duchenne.artifacts.packaged.packaged_folder", lambda: model)
     assert Predictor().artifact.folder == model
     assert Predictor(faces="whole").finder.find(np.zeros((9, 9), np.uint8))[0].box == (0, 0, 9, 9)

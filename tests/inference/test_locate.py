@@ -21,6 +21,15 @@ def test_a_model_by_folder_run_or_name(tmp_path: Path, model: Path, save_run: Sa
     assert find_model("demo", runs) == run / "artifact"
 
 
+def test_the_packages_own_model_by_name(
+    tmp_path: Path, model: Path, save_run: SaveRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("duchenne.artifacts.packaged.packaged_folder", lambda: model)
+    assert find_model("flagship", tmp_path / "runs") == model
+    run = save_run(tmp_path / "runs/flagship")  # a run of that name comes first
+    assert find_model("flagship", tmp_path / "runs") == run / "artifact"
+
+
 def test_no_such_model(tmp_path: Path, save_run: SaveRun) -> None:
     save_run(tmp_path / "runs/friv-model1")
     with pytest.raises(RunError, match="did you mean 'friv-model1'"):

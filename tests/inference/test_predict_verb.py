@@ -29,7 +29,7 @@ from duchenne.labels import Output
 def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DUCHENNE_RUNS", raising=False)
-    monkeypatch.setattr("duchenne.inference.locate.PACKAGED", tmp_path / "none")
+    monkeypatch.setattr("duchenne.artifacts.packaged.packaged_folder", lambda: tmp_path / "none")
     app = typer.Typer(pretty_exceptions_enable=False)
     app.command()(predict_command)
 

@@ -90,10 +90,10 @@ def predict_command(
 
     Example: duchenne predict photos/ --abstain 0.5 --format csv --out faces.csv
     """
+    from ..artifacts import packaged_model
     from ..datasets.decode import SUFFIXES
     from ..inference import Predictor, default_model, expand, find_model, is_video
     from ..inference.draw import DrawingFolder
-    from ..inference.locate import PACKAGED
     from ..inference.videofile import VIDEO_SUFFIXES
 
     # What decoders murmur about a damaged file stands in its record.
@@ -101,7 +101,7 @@ def predict_command(
     settings = make_settings(every, fps, smooth)
     kind = _format(format or ("jsonl" if as_json else None), out)
     folder = default_model(runs) if model is None else find_model(model, runs)
-    if model is None and folder != PACKAGED:
+    if model is None and folder != packaged_model():
         typer.echo(f"model: {folder.parent} (the newest finished run; --model names another)", err=True)
     predictor = Predictor.load(folder, faces=faces, min_face=min_face)
     sources = list(expand(paths, suffixes=SUFFIXES | VIDEO_SUFFIXES))

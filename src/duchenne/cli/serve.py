@@ -77,8 +77,8 @@ def serve_command(
 
     Example: duchenne serve --model demo --port 8000
     """
+    from ..artifacts import packaged_model
     from ..inference import Predictor, default_model, find_model
-    from ..inference.locate import PACKAGED
     from ..serve import Access, Limits, Server, bind, is_loopback
 
     access = Access(host, allow_host or (), _key(api_key_file))
@@ -89,7 +89,7 @@ def serve_command(
         body_seconds=body_seconds, predict_seconds=predict_seconds,
     )  # fmt: skip
     folder = default_model(runs) if model is None else find_model(model, runs)
-    if model is None and folder != PACKAGED:
+    if model is None and folder != packaged_model():
         typer.echo(f"model: {folder.parent} (the newest finished run; --model names another)", err=True)
     server = Server(
         Predictor.load(folder, threads=1, faces=faces, min_face=min_face), access, limits, workers

@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from ..artifacts import FLAGSHIP, packaged
 from ..artifacts.artifact import CARD, MODEL
 from ..errors import RunError, did_you_mean
-
-# Where the package's own model lies (model.onnx and card.json), if it has one.
-PACKAGED = Path(__file__).parents[1] / "packaged" / "flagship"
 
 _TRAIN = "`duchenne train demo` trains one on built-in faces in a few minutes"
 
@@ -18,7 +16,8 @@ def find_model(named: str | Path, runs: Path) -> Path:
     """Return the artifact's folder that is meant.
 
     Args:
-        named: An artifact's folder, a run's folder, or the name of a run in `runs`.
+        named: An artifact's folder, a run's folder, or the name of a run in `runs`; "flagship", where no run
+            is called so, is the package's own model.
         runs: Where runs lie.
 
     Raises:
@@ -29,6 +28,8 @@ def find_model(named: str | Path, runs: Path) -> Path:
             return path
         if (path / "run.json").is_file() or (path / "artifact").is_dir():
             return artifact_of_run(path)
+    if str(named) == FLAGSHIP and (folder := packaged.packaged_model()) is not None:
+        return folder
     if Path(named).is_dir():
         raise RunError(f"{named} is neither a run nor a model's folder ({MODEL} and {CARD})", _TRAIN)
     known = [p.parent.name for p in runs.glob("*/run.json")]
@@ -44,9 +45,7 @@ def default_model(runs: Path = Path("runs")) -> Path:
     Raises:
         RunError: The package has none, and there is no finished run.
     """
-    if (PACKAGED / CARD).is_file() and (PACKAGED / MODEL).is_file():
-        return PACKAGED
-    return artifact_of_run(newest_run(runs))
+    return packaged.packaged_model() or artifact_of_run(newest_run(runs))
 
 
 def artifact_of_run(run: Path) -> Path:
