@@ -272,8 +272,21 @@ def test_predict_gives_the_probabilities_of_evaluation(call: Call, runs: Path, t
             assert float(row[column]) == pytest.approx(s["score"], abs=2e-6)
 
 
-def test_predict_as_csv_with_the_newest_run(call: Call, runs: Path, faces: Path) -> None:
+def test_predict_as_csv_with_the_newest_run(
+    call: Call, runs: Path, faces: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the package holds no model of its own."""
+    monkeypatch.setattr("duchenne.artifacts.packaged.packaged_folder", lambda: tmp_path)
     said = call("predict", faces, "--faces", "whole", "--runs", runs, "--format", "csv")
     assert said.code == 0
     assert "tiny" in said.err
     assert len(list(csv.DictReader(io.StringIO(said.out)))) == 3
+
+
+def test_predict_with_the_packaged_model(call: Call, runs: Path, faces: Path) -> None:
+    said = call("predict", faces, "--faces", "whole", "--runs", runs, "--format", "csv")
+    assert said.code == 0
+    assert said.err == ""
+    rows = list(csv.DictReader(io.StringIO(said.out)))
+    assert len(rows) == 3
+    assert {"emotion_label", "ferplus_label"} <= set(rows[0])

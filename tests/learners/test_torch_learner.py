@@ -46,7 +46,7 @@ def test_clone_and_parameters(make_learner: Learner, arrays: tuple[Any, Any]) ->
     assert twin.get_params() == learner.get_params()
     assert set(twin.get_params()) == {
         "model", "args", "preprocess", "augment", "balance", "optimizer", "schedule", "loss", "stop", "train",
-        "accelerator", "devices", "start", "start_train", "denoise",
+        "accelerator", "devices", "start", "start_train", "start_labels", "denoise",
     }  # fmt: skip
     np.testing.assert_array_equal(
         twin.fit(*arrays).predict_proba(arrays[0]), learner.predict_proba(arrays[0])
