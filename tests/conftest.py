@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,10 @@ settings.load_profile("suite")
 
 # Read once, here: tests of the command line take the variable out of their surroundings.
 NAMED = os.environ.get("DUCHENNE_DATA", "")
+
+# A shell that starts the tests in the background has them ignore Ctrl-C, and so the processes they start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
