@@ -105,7 +105,7 @@ def choose(photos: Path) -> None:
     print("faces", [int(row["faces"]) for row in rows])
     for pixels in (640 * 480, 800 * 600, 960 * 720, 1280 * 960):
         for score in (0.5, 0.6, 0.65, 0.7, 0.8, 0.9):
-            yunet.PIXELS, yunet.SCORE = pixels, score  # type: ignore[misc]
+            vars(yunet).update(PIXELS=pixels, SCORE=score)
             finder = yunet.YuNet()
             print(f"{pixels:9,} pixels, score {score}: {[len(finder.find(image)) for image in images]}")
 

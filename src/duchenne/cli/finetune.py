@@ -47,19 +47,12 @@ def finetune_command(
     overrides = sets or []
     plan = plan_finetuning(folder, epochs=epochs, seed=seed, skip_broken=skip_broken, overrides=overrides)
     _say(plan)
-    listener = TrainingProgress(quiet=as_json)
-    try:
+    with TrainingProgress(quiet=as_json) as listener:
         done = finetune(
             plan, runs=runs, name=name, overrides=overrides, resume=resume, force=force,
             deadline=None if time_limit is None else 60 * time_limit,
             accelerator=accelerator, devices=devices, listener=listener,
         )  # fmt: skip
-    except KeyboardInterrupt:
-        listener.close()
-        typer.echo("stopped; the same command with --resume goes on after the last finished epoch", err=True)
-        raise
-    finally:
-        listener.close()
     state = done.run.state
     if as_json:
         print_json(

@@ -70,19 +70,12 @@ def grow_command(
         f"({state.status}, {state.epochs_done} of {state.epochs_planned} epochs)",
         err=True,
     )
-    listener = TrainingProgress(quiet=as_json)
-    try:
+    with TrainingProgress(quiet=as_json) as listener:
         grown = grow(
             opened, label, data=data, runs=runs, name=name, which=which, epochs=epochs, overrides=sets or [],
             resume=resume, force=force, deadline=None if time_limit is None else 60 * time_limit,
             accelerator=accelerator, devices=devices, listener=listener,
         )  # fmt: skip
-    except KeyboardInterrupt:
-        listener.close()
-        typer.echo("stopped; the same command with --resume goes on after the last finished epoch", err=True)
-        raise
-    finally:
-        listener.close()
     if as_json:
         print_json(_facts(grown))
     else:

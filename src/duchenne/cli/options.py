@@ -37,6 +37,27 @@ Force = Annotated[bool, typer.Option("--force", help="Throw the run of that name
 TimeLimit = Annotated[
     float | None, typer.Option(min=0, metavar="MINUTES", help="Stop at the end of an epoch, resumable.")
 ]
+ModelName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RUN_OR_DIR",
+        help="A run, its name, or a folder with model.onnx and card.json. Default: the package's own model, "
+        "else the newest finished run.",
+    ),
+]
+Faces = Annotated[
+    str,
+    typer.Option(
+        help="Finds the faces: auto (yunet where its file is there, else cascade), yunet, cascade, whole "
+        "(each image is one face)."
+    ),
+]
+MinFace = Annotated[
+    int, typer.Option(min=0, metavar="PIXELS", help="Leave out faces narrower or lower than this.")
+]
+Abstain = Annotated[
+    float, typer.Option(min=0, max=1, metavar="SCORE", help="Say 'unsure' where the best score is below.")
+]
 Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Devices = Annotated[int, typer.Option(min=1, help="Processes that share each batch.")]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 import typer
 
 from ..errors import RecipeError, RunError, did_you_mean
-from .options import RUNS, AsJson, RunsDir
+from .options import RUNS, Abstain, AsJson, Faces, MinFace, ModelName, RunsDir
 from .text import TextWriter, printable
 from .video import Every, Fps, Smooth, TimelineFiles, Timelines, VideoTextWriter, make_settings, mixed_records
 
@@ -30,27 +30,10 @@ def predict_command(
     paths: Annotated[
         list[str], typer.Argument(metavar="PATH", help="Images, videos, folders, patterns, or '-'.")
     ],
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RUN_OR_DIR",
-            help="A run, its name, or a folder with model.onnx and card.json. Default: the package's own "
-            "model, else the newest finished run.",
-        ),
-    ] = None,
-    faces: Annotated[
-        str,
-        typer.Option(
-            help="Finds the faces: auto (yunet where its file is there, else cascade), yunet, cascade, "
-            "whole (each image is one face)."
-        ),
-    ] = "auto",
-    min_face: Annotated[
-        int, typer.Option(min=0, metavar="PIXELS", help="Leave out faces narrower or lower than this.")
-    ] = 20,
-    abstain: Annotated[
-        float, typer.Option(min=0, max=1, metavar="SCORE", help="Say 'unsure' where the best score is below.")
-    ] = 0.0,
+    model: ModelName = None,
+    faces: Faces = "auto",
+    min_face: MinFace = 20,
+    abstain: Abstain = 0.0,
     format: Annotated[
         str | None,
         typer.Option(

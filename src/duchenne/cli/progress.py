@@ -56,6 +56,18 @@ class TrainingProgress:
                 self._task, description=f"epoch {row['epoch'] + 1}/{self._epochs}", total=self._steps
             )
 
+    def __enter__(self) -> TrainingProgress:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        """Take the bar away; where it was Ctrl-C, say how to go on."""
+        self.close()
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            print(
+                "stopped; the same command with --resume goes on after the last finished epoch",
+                file=sys.stderr,
+            )
+
     def close(self) -> None:
         """Take the bar away."""
         if self._bar is not None:

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from ..errors import RecipeError
-from .options import RUNS, RunsDir
+from .options import RUNS, Faces, MinFace, ModelName, RunsDir
 
 VARIABLE = "DUCHENNE_API_KEY"
 _MAX_KEY_FILE = 4096
@@ -20,28 +20,13 @@ _MIB = 1 << 20
 
 
 def serve_command(
-    model: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RUN_OR_DIR",
-            help="A run, its name, or a folder with model.onnx and card.json. Default: the package's own "
-            "model, else the newest finished run.",
-        ),
-    ] = None,
+    model: ModelName = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; another than this machine's own needs an API key.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
-    faces: Annotated[
-        str,
-        typer.Option(
-            help="Finds the faces: auto (yunet where its file is there, else cascade), yunet, cascade, "
-            "whole (each image is one face)."
-        ),
-    ] = "auto",
-    min_face: Annotated[
-        int, typer.Option(min=0, metavar="PIXELS", help="Leave out faces narrower or lower than this.")
-    ] = 20,
+    faces: Faces = "auto",
+    min_face: MinFace = 20,
     api_key_file: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help=f"Holds the API key on its first line. Default: ${VARIABLE}."),

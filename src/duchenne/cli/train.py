@@ -51,8 +51,7 @@ def train_command(
     from .progress import TrainingProgress
 
     overrides = sets or []
-    listener = TrainingProgress(quiet=as_json)
-    try:
+    with TrainingProgress(quiet=as_json) as listener:
         run = train(
             load_recipe(recipe, overrides),
             data=data, runs=runs, name=name, overrides=overrides, resume=resume, force=force,
@@ -60,12 +59,6 @@ def train_command(
             accelerator=accelerator, devices=devices, tensorboard=tensorboard, listener=listener,
             note=lambda line: typer.echo(f"note: {line}", err=True),
         )  # fmt: skip
-    except KeyboardInterrupt:
-        listener.close()
-        typer.echo("stopped; the same command with --resume goes on after the last finished epoch", err=True)
-        raise
-    finally:
-        listener.close()
     ensure_artifact(run)
     state = run.state
     if as_json:

@@ -50,8 +50,12 @@ def make_settings(every: int | None, fps: float | None, smooth: float | None) ->
 
     if every is not None and fps is not None:
         raise RecipeError("--every and --fps both say which frames are looked at", "give one of them")
-    given = {"every": every, "fps": fps, "smooth": smooth}
-    return VideoSettings(**{k: v for k, v in given.items() if v is not None})  # type: ignore[arg-type]
+    usual = VideoSettings()
+    return VideoSettings(
+        every=every,
+        fps=usual.fps if fps is None else fps,
+        smooth=usual.smooth if smooth is None else smooth,
+    )
 
 
 class Timelines:

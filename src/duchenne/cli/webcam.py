@@ -11,7 +11,7 @@ import typer
 
 from ..errors import DataError
 from .live import Bars, Lines, Window
-from .options import RUNS, AsJson, RunsDir
+from .options import RUNS, Abstain, AsJson, Faces, MinFace, ModelName, RunsDir
 
 if TYPE_CHECKING:
     from ..inference.videofile import Frame, VideoFile
@@ -21,12 +21,10 @@ def webcam_command(
     camera: Annotated[
         str, typer.Option(metavar="NUMBER|FILE", help="The camera's number, or a video in its place.")
     ] = "0",
-    model: Annotated[str | None, typer.Option(metavar="RUN_OR_DIR", help="As of `duchenne predict`.")] = None,
-    faces: Annotated[str, typer.Option(help="As of `duchenne predict`.")] = "auto",
-    min_face: Annotated[int, typer.Option(min=0, metavar="PIXELS", help="As of `duchenne predict`.")] = 20,
-    abstain: Annotated[
-        float, typer.Option(min=0, max=1, metavar="SCORE", help="Say 'unsure' where the best score is below.")
-    ] = 0.0,
+    model: ModelName = None,
+    faces: Faces = "auto",
+    min_face: MinFace = 20,
+    abstain: Abstain = 0.0,
     smooth: Annotated[
         float, typer.Option(min=0, metavar="SECONDS", help="Time constant of the smoothed scores; 0: none.")
     ] = 0.5,

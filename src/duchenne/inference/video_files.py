@@ -63,7 +63,8 @@ def shown_face(face: TrackedFace) -> Face:
     labels, outputs = {}, {}
     for name, scores in face["smoothed"].items():
         label = face["steady"].get(name)
-        outputs[name] = sorted(scores, key=lambda s, label=label: s["label"] != label)  # type: ignore[misc]
+        steady = [s for s in scores if s["label"] == label]
+        outputs[name] = steady + [s for s in scores if s["label"] != label]
         if label is not None:
             labels[name] = label if label == UNSURE else f"{face['track']}: {label}"
     return {

@@ -126,8 +126,7 @@ HEADS: dict[str, Callable[[int, Mapping[str, int]], nn.Module]] = {
 
 def check_dropout(dropout: object) -> None:
     """Raise RecipeError where a probability to drop is none."""
-    is_number = isinstance(dropout, int | float) and not isinstance(dropout, bool)
-    if not (is_number and 0 <= dropout < 1):  # type: ignore[operator]  # a number here
+    if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
         raise RecipeError(f"learner.args.dropout = {dropout!r}: must be a number from 0 to below 1")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,7 +36,7 @@ def inverse_time(rate: float, t: int) -> float:
     return 1.0 / (1.0 + rate * t)
 
 
-class Optimizer:
+class Optimizer(ABC):
     """What SGD and Adam share.
 
     Attributes:
@@ -56,12 +57,13 @@ class Optimizer:
         self._axpy = get_blas_funcs("axpy", dtype=net.dtype)
         self._fresh()
 
+    @abstractmethod
     def _fresh(self) -> None:
-        raise NotImplementedError
+        """Make the buffers anew, for the net that is attached."""
 
+    @abstractmethod
     def step(self, factor: float, l2: float) -> None:
         """Update the net from its gradients, with learning rate lr * factor; L2 adds l2 * w to a weight's."""
-        raise NotImplementedError
 
     def _named(self) -> dict[str, Array]:
         return {
