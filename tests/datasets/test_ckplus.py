@@ -166,6 +166,8 @@ def test_folds(root: Path) -> None:
     ):
         with pytest.raises(RecipeError, match=said):
             load("ckplus", root, **options)
+    with pytest.raises(RecipeError, match="option folds = 5: no fold is named"):
+        load("ckplus", root, folds=5)
     with pytest.raises(DataError, match="10 folds of 6 subjects"):
         load("ckplus", root, fold=0)
 
@@ -207,6 +209,13 @@ def test_folds_that_are_refused(root: Path, text: str, said: str) -> None:
     (root / "ckplus" / "folds.csv").write_bytes(text.encode("latin-1"))
     with pytest.raises(DataError, match=rf"folds\.csv.*{said}"):
         load("ckplus", root, folds=3, fold=0, fold_file="folds.csv")
+
+
+def test_a_fold_file_that_is_not_there_is_not_called_badly_written(root: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"nowhere\.csv cannot be read: No such file or directory\n *check its"
+    ):
+        load("ckplus", root, folds=3, fold=0, fold_file="nowhere.csv")
 
 
 def test_rows_without_an_image(root: Path) -> None:
@@ -298,7 +307,7 @@ def test_headers_that_are_refused(root: Path, header: tuple[str, ...], said: str
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "no column 'filepath'"),
+        ("", "line 1: no columns\n *name them there: filepath, high_level_emotion, AU17"),
         (",".join(HEADER) + "\n", "names no images"),
         (",".join(HEADER) + "\nS005,1\n", r"row 1 \(line 2\): 2 fields instead of 21"),
         ("\xff\xfe", "cannot be read"),
@@ -320,6 +329,9 @@ def test_options_and_places(root: Path, tmp_path: Path) -> None:
             load_ckplus(root, **{name: value})  # type: ignore[arg-type]
     with pytest.raises(RecipeError, match="least = 6"):
         load("ckplus", root, least=6)
+    for option in ({"intensity": "kept"}, {"least": 2}, {"units": "known"}):
+        with pytest.raises(RecipeError, match="layout 'csv' has no such setting(.|\n)*'published'"):
+            load("ckplus", root, **option)
     with pytest.raises(DataError, match=r"layout 'ck48' is not in(.|\n)*there is csv(.|\n)*signed agreement"):
         load("ckplus", root, layout="ck48")
     with pytest.raises(DataError, match=r"CK\+ is not in(.|\n)*signed agreement"):

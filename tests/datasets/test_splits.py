@@ -103,3 +103,15 @@ def test_shares_alone_leave_the_rest_to_train() -> None:
     }
     part_only = assign_split(*everything, {"train": 0.5, "test": 0.1}, 0)
     assert (part_only == "").sum() == 40
+
+
+def test_few_subjects_leave_no_part_empty() -> None:
+    """12 people, a frame each, of 8 classes: the rule by class counts alone gives all to train."""
+    strata, people = np.arange(12) % 8, np.array([f"S{i:03d}" for i in range(12)])
+    part = partition(strata, {"train": 0.7, "val": 0.15, "test": 0.15}, 0, people)
+    assert {name: int((part == name).sum()) for name in ("train", "val", "test")} == {
+        "train": 10, "val": 1, "test": 1,
+    }  # fmt: skip
+    assert set(folds(strata, 10, 0, people)) == set(range(10))
+    with pytest.raises(DataError, match="too few subjects"):
+        partition(strata, {"train": 0.7, "val": 0.15, "test": 0.15}, 0, np.array(["a", "b"] * 6))

@@ -30,6 +30,7 @@ Layout = Literal["csv", "published", "ck48", "auto"]
 By = Literal["subject", "frame"]
 
 ALL = "all"  # the one part; with folds: fold-0, fold-1, ...
+FOLDS = 10
 SHARES: Mapping[str, str | float] = {"train": 0.7, "val": 0.15, "test": 0.15}  # chan2023, section 1
 LAYOUT = f"""\
 CK+ is given out by its authors on a signed agreement. Lay it out as one or more of
@@ -47,7 +48,7 @@ def load_ckplus(
     split: Mapping[str, str | float] | None = None,
     by: By = "subject",
     fold: int | None = None,
-    folds: int = 10,
+    folds: int = FOLDS,
     fold_file: str | Path | None = None,
     seed: int = 0,
     allow_missing: bool = False,
@@ -90,23 +91,38 @@ def load_ckplus(
         RecipeError: An option out of range, or options that exclude each other.
     """
     _check(layout, by, intensity, units, least)
-    if fold is not None or fold_file is not None:
-        _check_folds(fold, folds, fold_file, split)
+    _check_folds(fold, folds, fold_file, split)
     folder = _find(Path(root))
-    chosen = _layout(folder, layout)
-    if chosen == "csv":
-        frames = read_csv(folder, allow_missing)
-    elif chosen == "published":
-        frames = read_tree(folder, intensity, least, units, allow_missing)
-    else:
-        frames = read_ck48(folder)
-    subject = np.array([n.subject for n in frames.names])
+    frames = _read(folder, _layout(folder, layout), allow_missing, intensity, least, units)
     if fold is None:
-        part, where, notes = _cut(frames, subject, by, split, seed)
+        part, where, notes = _cut(frames, by, split, seed)
     else:
         file = None if fold_file is None else folder / fold_file
-        part, where = _folded(frames, subject, by, fold, folds, file, seed)
-        notes = ()
+        part, where, notes = _folded(frames, by, fold, folds, file, seed)
+    return _face_set(frames, part, where, notes, cache_dir)
+
+
+def _read(
+    folder: Path, layout: str, allow_missing: bool, intensity: Intensity, least: int, units: Units
+) -> Frames:
+    """The frames of one layout. Raises RecipeError where an option would be ignored in silence."""
+    if layout == "published":
+        return read_tree(folder, intensity, least, units, allow_missing)
+    options = (("intensity", intensity, "occurrence"), ("least", least, 1), ("units", units, "report"))
+    for option, value, default in options:
+        if value != default:
+            raise RecipeError(
+                f"ckplus, option {option} = {value!r}: layout '{layout}' has no such setting",
+                "leave it out, or take layout = 'published'",
+            )
+    return read_csv(folder, allow_missing) if layout == "csv" else read_ck48(folder)
+
+
+def _face_set(
+    frames: Frames, part: Array, where: Array, notes: tuple[str, ...], cache_dir: Path | None
+) -> FaceSet:
+    """The frames with their images."""
+    subject = _subjects(frames)
     read = read_files(frames.paths, cache_dir=cache_dir)
     return FaceSet(
         name="ckplus",
@@ -124,10 +140,15 @@ def load_ckplus(
     )
 
 
+def _subjects(frames: Frames) -> Array:
+    return np.array([n.subject for n in frames.names])
+
+
 def _cut(
-    frames: Frames, subject: Array, by: By, split: Mapping[str, str | float] | None, seed: int
+    frames: Frames, by: By, split: Mapping[str, str | float] | None, seed: int
 ) -> tuple[Array, Array, tuple[str, ...]]:
     """Parts and splits by shares, and what is to be said of them."""
+    subject = _subjects(frames)
     part, keep = np.full(len(subject), ALL), np.ones(len(subject), dtype=bool)
     notes: tuple[str, ...] = ()
     if split is None:
@@ -139,9 +160,10 @@ def _cut(
 
 
 def _folded(
-    frames: Frames, subject: Array, by: By, fold: int, folds: int, file: Path | None, seed: int
-) -> tuple[Array, Array]:
-    """Parts and splits by folds, drawn or read."""
+    frames: Frames, by: By, fold: int, folds: int, file: Path | None, seed: int
+) -> tuple[Array, Array, tuple[str, ...]]:
+    """As `_cut`, by folds, drawn or read."""
+    subject = _subjects(frames)
     if file is None:
         people = subject if by == "subject" else None
         held = number_folds(frames.targets["emotion"], folds, seed, people)
@@ -150,7 +172,7 @@ def _folded(
     where = np.full(len(subject), "train", dtype="<U5")
     where[held == (fold + 1) % folds] = "val"
     where[held == fold] = "test"
-    return np.char.mod("fold-%d", held), where
+    return np.char.mod("fold-%d", held), where, ()
 
 
 def _check(layout: str, by: str, intensity: str, units: str, least: int) -> None:
@@ -171,7 +193,11 @@ def _check_folds(
     fold: int | None, folds: int, fold_file: str | Path | None, split: Mapping[str, str | float] | None
 ) -> None:
     if fold is None:
-        raise RecipeError(f"ckplus, option fold_file = '{fold_file}': say which fold is test, by fold = 0")
+        given = "" if folds == FOLDS else f"folds = {folds}"
+        given = f"fold_file = '{fold_file}'" if fold_file is not None else given
+        if given:
+            raise RecipeError(f"ckplus, option {given}: no fold is named", "say which fold is test: fold = 0")
+        return
     if folds < 3:
         raise RecipeError(
             f"ckplus, option folds = {folds}: it takes 3 at least, one each to train, val and test"

@@ -13,7 +13,17 @@ import numpy as np
 
 from ..errors import DataError, did_you_mean
 from ..labels import Output, canonical
-from .ckplus_frames import REPORT_UNITS, Frames, Name, inside, missing_note, parse_name, shown
+from .ckplus_frames import (
+    REPORT_UNITS,
+    Frames,
+    Name,
+    check_width,
+    inside,
+    missing_note,
+    parse_name,
+    readable_csv,
+    shown,
+)
 
 CSV = "data_labels.csv"
 HIGH_EMOTIONS = ("negative", "positive", "surprise")
@@ -110,28 +120,27 @@ def missing_rows(folder: Path) -> tuple[str, ...]:
 
 def _rows(file: Path) -> Iterator[Row]:
     number = 0
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as text:
-            reader = csv.reader(text)
-            header = _header(file, next(reader, []))
-            for cells in reader:
-                if not cells:
-                    continue
-                number += 1
-                where = f"{file}, row {number} (line {reader.line_num})"
-                if len(cells) != len(header):
-                    raise DataError(f"{where}: {len(cells)} fields instead of {len(header)}")
-                if number > MAX_ROWS:
-                    raise DataError(f"{file} has over {MAX_ROWS:,} rows", "is this the right file?")
-                yield where, {c: cell.strip() for c, cell in zip(header, cells, strict=True)}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{file} cannot be read: {error}", "save it as CSV in UTF-8") from error
+    with readable_csv(file), file.open(newline="", encoding="utf-8-sig") as text:
+        reader = csv.reader(text)
+        header = _header(file, next(reader, []))
+        for cells in reader:
+            if not cells:
+                continue
+            number += 1
+            where = f"{file}, row {number} (line {reader.line_num})"
+            check_width(where, cells, header)
+            if number > MAX_ROWS:
+                raise DataError(f"{file} has over {MAX_ROWS:,} rows", "is this the right file?")
+            yield where, {c: cell.strip() for c, cell in zip(header, cells, strict=True)}
     if not number:
         raise DataError(f"{file} names no images", "add a row for each frame")
 
 
 def _header(file: Path, cells: list[str]) -> list[str]:
     """Column names, action units as ``AU1``."""
+    if not cells:
+        needed = ", ".join((_PATH, _EMOTION, *CSV_UNITS))
+        raise DataError(f"{file}, line 1: no columns", f"name them there: {needed}")
     header = []
     for cell in cells:
         name = canonical(cell)
@@ -144,12 +153,13 @@ def _header(file: Path, cells: list[str]) -> list[str]:
         header.append(name if is_unit else cell.strip())
     for name in (_PATH, _EMOTION, *REPORT_UNITS):
         if name not in header:
-            raise DataError(
-                f"{file}, line 1: no column '{name}'", did_you_mean(name, header) if header else ""
-            )
+            raise DataError(f"{file}, line 1: no column '{name}'", did_you_mean(name, header))
     for name in header:
         if header.count(name) > 1:
-            raise DataError(f"{file}, line 1: column '{shown(name)}' stands {header.count(name)} times")
+            raise DataError(
+                f"{file}, line 1: column '{shown(name)}' stands {header.count(name)} times",
+                "keep one of them",
+            )
     return header
 
 

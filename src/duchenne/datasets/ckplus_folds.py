@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import DataError, did_you_mean
-from .ckplus_frames import Name, shown
+from ..errors import DataError
+from .ckplus_frames import Name, check_width, readable_csv, shown
 
 MAX_ROWS = 100_000
 
@@ -32,7 +32,10 @@ def read_folds(file: Path, names: Sequence[Name], k: int, by_subject: bool) -> n
     person: dict[str, tuple[int, str]] = {}
     for where, who, cell in rows:
         if not (cell.isascii() and cell.isdecimal() and len(cell) < 4 and int(cell) < k):
-            raise DataError(f"{where}, field 'fold': '{shown(cell)}' is not a fold from 0 to {k - 1}")
+            raise DataError(
+                f"{where}, field 'fold': '{shown(cell)}' is not a fold from 0 to {k - 1}",
+                "number the folds from 0, or set the option folds to how many there are",
+            )
         subject, fold = who.split("_")[0], int(cell)
         if by_subject and person.setdefault(subject, (fold, where))[0] != fold:
             other, first = person[subject]
@@ -44,7 +47,8 @@ def read_folds(file: Path, names: Sequence[Name], k: int, by_subject: bool) -> n
         if who in fold_of:
             raise DataError(
                 f"{where}, field '{key}': '{shown(who)}' stands in "
-                f"{fold_of[who][1].rpartition(', ')[2]} already"
+                f"{fold_of[who][1].rpartition(', ')[2]} already",
+                "keep one of the rows",
             )
         fold_of[who] = fold, where
     result = np.empty(len(names), dtype=np.int64)
@@ -64,24 +68,22 @@ def read_folds(file: Path, names: Sequence[Name], k: int, by_subject: bool) -> n
 def _rows(file: Path) -> tuple[str, list[tuple[str, str, str]]]:
     """The column that says who, and for each row: where it stands, who, which fold."""
     found: list[tuple[str, str, str]] = []
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as text:
-            reader = csv.reader(text)
-            header = [name.strip() for name in next(reader, [])]
-            keys = [name for name in ("subject", "id") if name in header]
-            if "fold" not in header or len(keys) != 1 or len(set(header)) != len(header):
-                todo = did_you_mean("fold", header) if header and "fold" not in header else ""
-                raise DataError(f"{file}, line 1: the header is not 'subject,fold' or 'id,fold'", todo)
-            for cells in reader:
-                if not cells:
-                    continue
-                where = f"{file}, row {len(found) + 1} (line {reader.line_num})"
-                if len(cells) != len(header):
-                    raise DataError(f"{where}: {len(cells)} fields instead of {len(header)}")
-                if len(found) == MAX_ROWS:
-                    raise DataError(f"{file} has over {MAX_ROWS:,} rows", "is this the right file?")
-                row = dict(zip(header, (c.strip() for c in cells), strict=True))
-                found.append((where, row[keys[0]], row["fold"]))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"the folds {file} cannot be read: {error}", "save them as CSV in UTF-8") from error
+    with readable_csv(file), file.open(newline="", encoding="utf-8-sig") as text:
+        reader = csv.reader(text)
+        header = [name.strip() for name in next(reader, [])]
+        keys = [name for name in ("subject", "id") if name in header]
+        if "fold" not in header or len(keys) != 1 or len(set(header)) != len(header):
+            raise DataError(
+                f"{file}, line 1: the header is not 'subject,fold' or 'id,fold'",
+                f"it is '{shown(','.join(header))}': name these two columns there",
+            )
+        for cells in reader:
+            if not cells:
+                continue
+            where = f"{file}, row {len(found) + 1} (line {reader.line_num})"
+            check_width(where, cells, header)
+            if len(found) == MAX_ROWS:
+                raise DataError(f"{file} has over {MAX_ROWS:,} rows", "is this the right file?")
+            row = dict(zip(header, (c.strip() for c in cells), strict=True))
+            found.append((where, row[keys[0]], row["fold"]))
     return keys[0], found

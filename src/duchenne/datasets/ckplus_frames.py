@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -79,6 +81,28 @@ def shown(text: str, limit: int = 60) -> str:
     return "".join(c if c.isprintable() else "?" for c in text[:limit])
 
 
+@contextmanager
+def readable_csv(file: Path) -> Iterator[None]:
+    """What reading a CSV raises, as DataError."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(
+            f"{file} cannot be read: {error.strerror or error}", "check its name, and that it may be read"
+        ) from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{file} cannot be read: {error}", "save it as CSV in UTF-8") from error
+
+
+def check_width(where: str, cells: list[str], header: list[str]) -> None:
+    """Raises DataError where a row has not a field a column."""
+    if len(cells) != len(header):
+        raise DataError(
+            f"{where}: {len(cells)} fields instead of {len(header)}",
+            "give it a field a column; a comma within a field stands in quotes",
+        )
+
+
 def missing_note(what: str, names: list[str], allowed: bool) -> tuple[str, ...]:
     """Name what has no image, as a note.
 
@@ -96,6 +120,7 @@ def missing_note(what: str, names: list[str], allowed: bool) -> tuple[str, ...]:
     if not allowed:
         raise DataError(
             f"{what} have no image: {listed}",
-            "get the images, or leave these out by the option allow_missing = true",
+            "get the images, or leave these out by the option allow_missing = true (in a recipe "
+            "data.options.allow_missing; with data inspect: --option allow_missing=true)",
         )
     return (f"{what} have no image and were left out: {listed}.",)

@@ -63,7 +63,8 @@ def read_tree(folder: Path, intensity: Intensity, least: int, units: Units, allo
     notes = list(missing_note(f"{len(lost):,} of {len(labelled):,} labelled sequences", lost, allow_missing))
     if not here:
         raise DataError(
-            f"zero images found in {folder / IMAGES} for the {len(labelled):,} labelled sequences"
+            f"zero images found in {folder / IMAGES} for the {len(labelled):,} labelled sequences",
+            "folders are named alike in both, as S005/001",
         )
     if bare := len(set(peaks) - set(labelled)):
         notes.append(f"{bare:,} sequences have neither a FACS nor an emotion file and were left out.")
@@ -82,7 +83,9 @@ def read_tree(folder: Path, intensity: Intensity, least: int, units: Units, allo
         notes.append(f"Action units that are not among the output's labels, and their frames: {said}.")
     codes = np.array([_emotion(emotion[s][0]) if s in emotion else -1 for s in here], dtype=np.int64)
     if without := int((codes < 0).sum()):
-        notes.append(f"{without:,} of {len(here):,} sequences have no emotion label, as published.")
+        notes.append(f"{without:,} of {len(here):,} sequences have no emotion label (published: 266 of 593).")
+    if uncoded := sum(s not in facs for s in here):
+        notes.append(f"{uncoded:,} of {len(here):,} sequences have no FACS file: no unit of theirs counts.")
     return Frames(
         names=tuple(peaks[s][1] for s in here),
         paths=tuple(peaks[s][0] for s in here),
@@ -162,7 +165,7 @@ def _lines(file: Path, fields: Sequence[str]) -> list[tuple[str, list[int]]]:
     except UnicodeDecodeError as error:
         raise DataError(f"{file} is not plain text: {error.reason}", "get the file again") from None
     except OSError as error:
-        raise DataError(f"{file} cannot be read: {error.strerror or error}") from None
+        raise DataError(f"{file} cannot be read: {error.strerror or error}", "get the file again") from None
     if len(text) > _MAX_BYTES:
         raise DataError(f"{file} has over {_MAX_BYTES:,} bytes", "is this the right file?")
     found = []
@@ -172,7 +175,10 @@ def _lines(file: Path, fields: Sequence[str]) -> list[tuple[str, list[int]]]:
             continue
         where = f"{file}, line {number}"
         if len(cells) != len(fields):
-            raise DataError(f"{where}: {len(cells)} numbers instead of {len(fields)} ({', '.join(fields)})")
+            raise DataError(
+                f"{where}: {len(cells)} numbers instead of {len(fields)} ({', '.join(fields)})",
+                "get the file again, or mend the line",
+            )
         found.append((where, [_whole(where, f, c) for f, c in zip(fields, cells, strict=True)]))
     return found
 
@@ -195,7 +201,9 @@ def _facs(file: Path) -> dict[str, int]:
     units: dict[str, int] = {}
     for where, (number, intensity) in _lines(file, ("action unit", "intensity")):
         if not 1 <= number <= 99:  # FACS's numbers have two digits at most
-            raise DataError(f"{where}, field 'action unit': there is no action unit {number}")
+            raise DataError(
+                f"{where}, field 'action unit': there is no action unit {number}", "they are 1 to 99"
+            )
         if not 0 <= intensity <= TOP_INTENSITY:
             raise DataError(
                 f"{where}, field 'intensity': {intensity} is not from 0 to {TOP_INTENSITY}",

@@ -201,4 +201,8 @@ def _by_subject(codes: Array, subject: Array, weights: Array, rng: np.random.Gen
         after = ((have + table[s] - target) ** 2 / scale).sum(axis=1)
         given[s] = int(np.argmin((after - before) / np.maximum(weights, 1e-9)))
         have[given[s]] += table[s]
+    for part in range(len(weights)):  # where subjects are few, one that is left empty is given the smallest
+        spare = np.flatnonzero(np.bincount(given)[given] > 1)
+        if len(spare) and not (given == part).any():
+            given[spare[table[spare].sum(axis=1).argmin()]] = part
     return given[person]
