@@ -330,7 +330,7 @@ def test_options_and_places(root: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="least = 6"):
         load("ckplus", root, least=6)
     for option in ({"intensity": "kept"}, {"least": 2}, {"units": "known"}):
-        with pytest.raises(RecipeError, match="layout 'csv' has no such setting(.|\n)*'published'"):
+        with pytest.raises(RecipeError, match=r"layout 'csv' has no such setting(.|\n)*'published'"):
             load("ckplus", root, **option)
     with pytest.raises(DataError, match=r"layout 'ck48' is not in(.|\n)*there is csv(.|\n)*signed agreement"):
         load("ckplus", root, layout="ck48")

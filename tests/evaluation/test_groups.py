@@ -75,8 +75,12 @@ def test_a_groups_row_is_what_its_samples_alone_would_give(seed: int) -> None:
                 assert row[f] == pytest.approx(want, nan_ok=True)
                 low, high = row["intervals"][f]
                 assert np.isnan(low) or 0 <= low <= high <= 1
+            for f in ("always_no_binary_accuracy", "always_yes_macro_f1") if name == "au" else ():
+                assert row[f] == pytest.approx(np.nan if alone[f] is None else alone[f], nan_ok=True)
             for mine, theirs in zip(row["per_class"], alone["per_class"], strict=True):
                 assert mine["support"] == theirs["support"]
+                if name == "au" and theirs["always_yes_f1"] is not None:
+                    assert mine["always_yes_f1"] == pytest.approx(theirs["always_yes_f1"])
                 assert mine["small"] == (theirs["support"] < SMALL_CLASS)
 
 
@@ -141,6 +145,12 @@ def test_small_groups_are_marked_and_the_large_ones_compared_too() -> None:
     assert by["accuracy", "all"]["lowest"] == "few"
     assert by["accuracy", "large"]["lowest"] == "b"
     assert by["accuracy", "large"]["gap"] == pytest.approx(0.25)
+
+
+def test_equal_groups_are_two_groups() -> None:
+    group = np.array(["a"] * 40 + ["b"] * 40)
+    found = figures_by(answers(np.ones(80, bool), group), "tone", bootstrap=10)["outputs"]["emotion"]
+    assert {(g["gap"], g["highest"], g["lowest"]) for g in found["gaps"]} == {(0.0, "a", "b")}
 
 
 def test_one_group_has_no_gap() -> None:

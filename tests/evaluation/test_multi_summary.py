@@ -133,6 +133,9 @@ def test_the_entry_by_scikit_learn(seed: int) -> None:
         assert row["n"] == mine.sum()
         right = ((probs[mine] >= 0.5) == y[mine])[mask[mine]]
         assert row["binary_accuracy"] == (pytest.approx(right.mean()) if len(right) else None)
+        yes = sk.f1_score(y[mine], np.ones_like(y[mine]), average=None, zero_division=0) if mine.any() else []
+        if mask[mine].all():
+            assert [r["always_yes_f1"] for r in row["per_class"]][: len(yes)] == pytest.approx(list(yes))
         assert [r["support"] for r in row["per_class"]] == (y[mine] & mask[mine]).sum(axis=0).tolist()
         assert [r["predicted"] for r in row["per_class"]] == (
             ((probs[mine] >= 0.5) & mask[mine]).sum(axis=0).tolist()
@@ -186,3 +189,19 @@ def test_thresholds_chosen_here_say_so_and_are_no_worse() -> None:
     again = evaluate_predictions(p, bootstrap=0, thresholds={"au": at["thresholds"]})["outputs"]["au"]
     assert again["at_thresholds"] == at | {"chosen_here": False}
     assert "at_thresholds" not in evaluate_predictions(p, bootstrap=0, thresholds={})["outputs"]["au"]
+
+
+def test_the_reports_form_is_in_the_order_of_its_table() -> None:
+    """chan2023's figures 10 to 12 number the units as its table does: AU17 comes before AU1."""
+    units = ("AU1", "AU2", "AU4", "AU6", "AU7", "AU11", "AU12", "AU14", "AU15", "AU17", "AU23", "AU24")
+    units += ("AU25", "AU26", "AU27")
+    y = np.zeros((2, 15), np.float32)
+    y[0, [units.index("AU1"), units.index("AU17")]] = 1  # first in the table: AU17; the second face has none
+    probs = np.full((2, 15), 0.1, np.float32)
+    probs[:, units.index("AU1")] = 0.9
+    p = Predictions(np.array(["a", "b"]), (Output("au", "multi", units),), {"au": probs}, {"au": y})
+    form = evaluate_predictions(p, bootstrap=0)["outputs"]["au"]["argmax_form"]
+    assert [(r["label"], r["support"], r["predicted"]) for r in form["per_class"]] == [
+        ("AU17", 2, 0), ("AU1", 0, 2),
+    ]  # fmt: skip
+    assert form["accuracy"] == 0

@@ -50,6 +50,11 @@ def test_each_output_has_figures_gaps_classes_and_a_picture(make_run: MakeRun) -
         assert all(len(r) == len(t.head) for r in t.rows)
     assert classes.folded
     assert len([b for b in section.blocks if isinstance(b, Picture)]) == 2
+    units = next(t for t in tables(section) if t.caption.startswith("au by"))
+    for row, own in zip(units.rows, entry["outputs"]["au"]["rows"], strict=True):
+        cells = dict(zip(units.head, row, strict=True))
+        assert cells["of answering no"] == percent(own["always_no_binary_accuracy"], 1)
+        assert cells["of answering yes"] == percent(own["always_yes_macro_f1"], 1)
     page = write_report(run, images=False).read_text(encoding="utf-8")
     assert "By tone &amp; &lt;age&gt;" in page
 

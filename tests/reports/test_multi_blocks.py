@@ -74,6 +74,14 @@ def test_thresholds_say_where_they_are_from(
         assert [r[1] for r in shown.rows] == ["0.100", "0.200", "0.300", "0.400", "0.500", "0.600", ""]
     at = metrics["outputs"]["au"]["at_thresholds"]
     assert shown.rows[0][4] == f"{100 * at['per_class'][0]['f1']:.1f} %"
+    entry = metrics["outputs"]["au"]
+    assert all(len(r) == len(shown.head) for r in shown.rows)
+    for row, own in zip(shown.rows, [*entry["per_class"], entry], strict=True):
+        cells = dict(zip(shown.head, row, strict=True))
+        yes = own.get("always_yes_f1", own.get("always_yes_macro_f1"))
+        no = own.get("always_no_accuracy", own.get("always_no_binary_accuracy"))
+        assert cells["F1 of yes always"] == f"{100 * yes:.1f} %"
+        assert cells["accuracy of no always"] == f"{100 * no:.1f} %"
 
 
 def test_an_output_that_training_has_no_positive_of(run: Run) -> None:
@@ -95,9 +103,18 @@ def test_pairs_and_classes(run: Run) -> None:
     assert any(isinstance(b, Picture) and b.name == "pairs-test-au" for b in found)
     by = table(found, "By true emotion")
     assert [r[1] for r in by.rows] == [f"{r['n']:,}" for r in entry["by_class"]["rows"]]
-    assert by.rows[0][2:] == ["n/a", "n/a", "n/a"]  # no face of the first class
+    assert by.rows[0][2:] == ["n/a"] * 4  # no face of the first class
+    shares = [r["always_yes_macro_f1"] for r in entry["by_class"]["rows"]]
+    assert by.head[-1] == "of answering yes"
+    assert [r[-1] for r in by.rows] == ["n/a" if s is None else f"{100 * s:.1f} %" for s in shares]
+    cells = table(found, "F1 of each label by true emotion, then that of yes always").rows[0][1:]
+    yes = [r["per_class"][0]["always_yes_f1"] for r in entry["by_class"]["rows"]]
+    assert [c.split(", ")[1].split(" ")[0] for c in cells] == [
+        "n/a" if y is None else f"{y:.2f}" for y in yes
+    ]
     form = table(found, "In the form of chan2023")
     assert form.folded
+    assert "Always answering " in form.notes[0]
     assert form.rows[-3][3] == f"{100 * entry['argmax_form']['accuracy']:.1f} %"
 
 

@@ -14,9 +14,11 @@ Row of a group:
     subjects          how many people they are of (int); null where the data do not say
     accuracy, balanced_accuracy, macro_f1, weighted_f1       (``single``)
     binary_accuracy, macro_f1, weighted_f1, map              (``multi``)
+    always_no_binary_accuracy, always_yes_macro_f1           (``multi``: what needs no model)
     intervals         {figure: [low, high]}: whole subjects are resampled where they are known (images within
                       one subject)
-    per_class         [{label, precision, recall, f1, support (int), small (bool)}]
+    per_class         [{label, precision, recall, f1, support (int), small (bool)}], of ``multi`` also
+                      always_yes_f1
 
 Macro figures are over the classes that occur in the group, so that groups of other classes differ in what is
 averaged. A gap is the largest difference between two groups:
@@ -157,6 +159,9 @@ def _group_figures(
 ) -> tuple[dict[str, Any], dict[str, Array]]:
     """One group's row, and its resampled figures ``{figure: (B,)}``."""
     output = p.output(name)
+    figures: tuple[str, ...]
+    told: tuple[str, ...]
+    columns: tuple[str, ...] = ("precision", "recall", "f1", "support")
     people = None if p.subject is None else len(np.unique(owners(p.subject)))
     clusters = p.subject if people is not None and people > 1 else None
     if output.kind == "single":
@@ -167,7 +172,7 @@ def _group_figures(
         drawn = classification.averages(
             resample_cells(cells, k * k, draws, rng, clusters).reshape(draws, k, k)
         )
-        figures = OF_SINGLE
+        figures, told = OF_SINGLE, OF_SINGLE
     else:
         counts = multilabel.sample_counts(p.probs[name], p.targets[name], p.annotated(name))
         total = counts.sum(axis=0)
@@ -178,17 +183,18 @@ def _group_figures(
         times = list(resample_times(len(p), draws, np.random.default_rng(seeds[1]), clusters))
         means["map"] = _mean_ap(p, name, np.ones((1, len(p)), np.int64))[0]
         drawn["map"] = np.concatenate([_mean_ap(p, name, t) for t in times]) if times else np.zeros(0)
-        figures = OF_MULTI
+        figures, told = OF_MULTI, (*OF_MULTI, *multilabel.BASELINES)
+        columns = (*columns, "always_yes_f1")
     small_classes = table["support"] < SMALL_CLASS
     row = {
         "n": len(p),
         "small": len(p) < SMALL,
         "subjects": people,
-        **{f: means[f] for f in figures},
+        **{f: means[f] for f in told},
         "intervals": {f: percentiles(drawn[f]) for f in figures},
         "per_class": rows_of(
             output.labels,
-            {k: table[k] for k in ("precision", "recall", "f1", "support")} | {"small": small_classes},
+            {k: table[k] for k in columns} | {"small": small_classes},
         ),
     }
     return row, {f: drawn[f] for f in figures}
@@ -211,7 +217,8 @@ def _gaps(
         values = np.array([float(r[figure]) for r in rows])
         if (~np.isnan(values)).sum() < 2:
             continue
-        high, low = int(np.nanargmax(values)), int(np.nanargmin(values))
+        high = int(np.nanargmax(values))
+        low = int(np.flatnonzero(values == np.nanmin(values))[-1])  # the last: all alike are two groups too
         difference = drawn[high][figure] - drawn[low][figure]
         entries.append(
             {

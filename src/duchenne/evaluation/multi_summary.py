@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..datasets.ckplus_csv import CSV_UNITS
 from . import calibration, classification, multilabel
 from .intervals import percentiles, resample, resample_times
 from .predictions import Predictions
@@ -61,8 +62,9 @@ def multi_figures(
     entry |= _by_class(p, name, draws, seed)
     whole = mask.all(axis=1)
     if whole.any():
-        matrix = multilabel.argmax_form(probs[whole], targets[whole])
-        entry["argmax_form"] = _argmax_figures(matrix, labels)
+        order = _report_order(labels)
+        matrix = multilabel.argmax_form(probs[whole][:, order], targets[whole][:, order])
+        entry["argmax_form"] = _argmax_figures(matrix, tuple(labels[i] for i in order))
     return entry
 
 
@@ -129,18 +131,25 @@ def _by_class(p: Predictions, name: str, draws: int, seed: int) -> dict[str, Any
         cells = multilabel.sample_counts(q.probs[name], q.targets[name], q.annotated(name))
         counts = cells.sum(axis=0)
         table, means = multilabel.per_label(counts), multilabel.averages(counts)
-        columns = {"f1": table["f1"], "support": table["support"], "predicted": counts[:, 0] + counts[:, 1]}
+        columns = {k: table[k] for k in ("f1", "always_yes_f1", "support")}
+        columns["predicted"] = counts[:, 0] + counts[:, 1]
         rows.append(
             {
                 "label": label,
                 "n": len(q),
                 "annotated": int(table["n"].sum()),
-                **{k: means[k] for k in ("binary_accuracy", "macro_f1", "always_no_binary_accuracy")},
+                **{k: means[k] for k in ("binary_accuracy", "macro_f1", *multilabel.BASELINES)},
                 "intervals": _intervals(cells, draws, seed, q.subject)[0],
                 "per_class": rows_of(q.output(name).labels, columns),
             }
         )
     return {"by_class": {"output": single.name, "rows": rows}}
+
+
+def _report_order(labels: tuple[str, ...]) -> list[int]:
+    """Places of the labels in the order of chan2023's own tables, where these are its 15 units."""
+    known = set(labels) == set(CSV_UNITS)
+    return [labels.index(unit) for unit in CSV_UNITS] if known else list(range(len(labels)))
 
 
 def _argmax_figures(matrix: Array, labels: tuple[str, ...]) -> dict[str, Any]:

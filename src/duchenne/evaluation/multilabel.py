@@ -17,6 +17,9 @@ Floats = npt.NDArray[np.float64]
 
 THRESHOLD = 0.5
 
+# Of `averages`: what needs no model.
+BASELINES = ("always_no_binary_accuracy", "always_yes_macro_f1")
+
 
 def choose_thresholds(probs: Array, targets: Array, mask: Array) -> Floats:
     """``(A,)`` the threshold of the highest F1 on these samples, label by label.

@@ -56,11 +56,12 @@ Entry of a ``multi`` output:
     cooccurrence      {true, predicted: A rows of A counts (int): samples that have both labels}
     by_class          figures among the samples of each class of the first single output: {output, rows
                       [{label, n (int), annotated (int), binary_accuracy, macro_f1,
-                      always_no_binary_accuracy, intervals, per_class [{label, f1, support (int), predicted
-                      (int)}]}]}; absent where there is none with truth
+                      always_no_binary_accuracy, always_yes_macro_f1, intervals, per_class [{label, f1,
+                      always_yes_f1, support (int), predicted (int)}]}]}; absent where there is
+                      none with truth
     argmax_form       {n (int), accuracy, macro_f1, weighted_f1, per_class}: see `multilabel.argmax_form`, of
-                      the samples annotated throughout, over the labels that occur or are answered; absent
-                      where there are none
+                      the samples annotated throughout, over the labels that occur or are answered, chan2023's
+                      15 units in the order of its own tables; absent where there are none
     reliability       as above, of all pairs: accuracy: share of positives; confidence: mean probability
 """
 

@@ -21,6 +21,11 @@ _COLUMNS = {
     "single": ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1"),
     "multi": ("binary_accuracy", "macro_f1", "weighted_f1", "map"),
 }
+# What needs no model stands beside these: key and title.
+_BESIDE = {
+    "binary_accuracy": (("always_no_binary_accuracy", "of answering no"),),
+    "macro_f1": (("always_yes_macro_f1", "of answering yes"),),
+}
 # More groups than this are no figure: those with the lowest values are drawn, all stand in the table.
 MOST_DRAWN = 40
 
@@ -42,13 +47,18 @@ def group_sections(run: Run, e: Evaluated) -> list[Section]:
 
 def _output_blocks(e: Evaluated, entry: Entry, output: str, found: Entry) -> list[Block]:
     figures = _COLUMNS[found["kind"]]
+    beside = _BESIDE if found["kind"] == "multi" else {}
     rows = [
         [r["group"] + (" (small)" if r["small"] else ""), f"{r['n']:,}",
          "n/a" if r["subjects"] is None else f"{r['subjects']:,}",
-         *(with_interval(r[f], _pair(r["intervals"].get(f)), 1) for f in figures)]
+         *(cell for f in figures for cell in (
+             with_interval(r[f], _pair(r["intervals"].get(f)), 1),
+             *(percent(r.get(key), 1) for key, _ in beside.get(f, ()))))]
         for r in found["rows"]
     ]  # fmt: skip
-    head = [str(entry["attribute"]), "faces", "people", *(figure_title(f) for f in figures)]
+    head = [str(entry["attribute"]), "faces", "people"]
+    for f in figures:
+        head += [figure_title(f), *(title for _, title in beside.get(f, ()))]
     notes = [
         "In brackets: 95% bootstrap intervals within the group, of whole people where the data name several. "
         "Macro figures are over the classes that occur in the group.",
@@ -98,14 +108,17 @@ def _gap_table(entry: Entry, output: str, gaps: Sequence[Entry]) -> list[Block]:
 
 def _class_table(entry: Entry, output: str, rows: Sequence[Entry]) -> Table:
     labels = [c["label"] for c in rows[0]["per_class"]]
-    cells = [
-        [r["group"], *(f"{decimal(c['f1'], 2)} ({c['support']:,}{'*' if c['small'] else ''})"
-                       for c in r["per_class"])]
-        for r in rows
-    ]  # fmt: skip
+    cells = [[r["group"], *map(_f1_cell, r["per_class"])] for r in rows]
     note = f"In brackets: faces with the label in the group; *: under {entry['small_class']}."
+    if "always_yes_f1" in rows[0]["per_class"][0]:
+        note = "After the comma: F1 of answering yes to every face. " + note
     caption = f"F1 of each label of {output} by {entry['attribute']}"
     return Table(caption, [str(entry["attribute"]), *labels], cells, [note], folded=True)
+
+
+def _f1_cell(c: Entry) -> str:
+    yes = f", {decimal(c['always_yes_f1'], 2)}" if "always_yes_f1" in c else ""
+    return f"{decimal(c['f1'], 2)}{yes} ({c['support']:,}{'*' if c['small'] else ''})"
 
 
 def dots(rows: Sequence[Entry], figure: str) -> Figure:

@@ -128,10 +128,11 @@ def _threshold_blocks(run: Run, e: Evaluated, o: OutputFigures, raw: Entry) -> l
                 f"No threshold a label: validation was not evaluated with these weights and views ({advice})."
             )
         ]
-    half = {r.label: r.f1 for r in o.rows}
+    half = {r.label: r for r in o.rows}
     rows = [
         [r["label"], decimal(t, 3), *(percent(r[k], 1) for k in ("precision", "recall", "f1")),
-         percent(half.get(r["label"]), 1), percent(r["accuracy"], 1)]
+         percent(half[r["label"]].f1, 1), percent(half[r["label"]].baseline_f1, 1),
+         percent(r["accuracy"], 1), percent(half[r["label"]].baseline_accuracy, 1)]
         for r, t in zip(at["per_class"], at["thresholds"], strict=True)
     ]  # fmt: skip
     pair = at["intervals"].get("macro_f1")
@@ -139,7 +140,8 @@ def _threshold_blocks(run: Run, e: Evaluated, o: OutputFigures, raw: Entry) -> l
     rows.append(
         ["macro average", "", percent(at["macro_precision"], 1), percent(at["macro_recall"], 1),
          with_interval(at["macro_f1"], interval, 1), percent(o.figures.get("macro_f1"), 1),
-         percent(at["binary_accuracy"], 1)]
+         percent(o.figures.get("always_yes_macro_f1"), 1), percent(at["binary_accuracy"], 1),
+         percent(o.figures.get("always_no_binary_accuracy"), 1)]
     )  # fmt: skip
     if at["chosen_here"]:
         where = "Chosen on these very faces, label by label, for the highest F1: the figures flatter."
@@ -147,7 +149,10 @@ def _threshold_blocks(run: Run, e: Evaluated, o: OutputFigures, raw: Entry) -> l
         where = (
             "Chosen on the validation part, label by label, for the highest F1 there; never on these faces."
         )
-    head = ["label", "threshold", "precision", "recall", "F1", "F1 at 0.5", "accuracy"]
+    head = [
+        "label", "threshold", "precision", "recall", "F1", "F1 at 0.5", "F1 of yes always", "accuracy",
+        "accuracy of no always",
+    ]  # fmt: skip
     return [Table("Per label, at thresholds from validation", head, rows, [where])]
 
 
@@ -192,19 +197,21 @@ def _class_blocks(raw: Entry, labels: Sequence[str]) -> list[Block]:
             [r["label"], f"{r['n']:,}",
              with_interval(r["binary_accuracy"], pairs.get("binary_accuracy"), 1),
              percent(r["always_no_binary_accuracy"], 1),
-             with_interval(r["macro_f1"], pairs.get("macro_f1"), 1)]
+             with_interval(r["macro_f1"], pairs.get("macro_f1"), 1),
+             percent(r.get("always_yes_macro_f1"), 1)]
         )  # fmt: skip
-    head = [f"true {name}", "faces", "binary accuracy", "of answering no", "macro F1"]
+    head = [f"true {name}", "faces", "binary accuracy", "of answering no", "macro F1", "of answering yes"]
     note = "Macro F1: over the labels that occur among the faces of the class; n/a where none does."
     cells = [
-        [label, *(f"{decimal(r['per_class'][i]['f1'], 2)} ({r['per_class'][i]['support']:,}/"
-                  f"{r['per_class'][i]['predicted']:,})" for r in found)]
+        [label, *(f"{decimal(c['f1'], 2)}, {decimal(c.get('always_yes_f1'), 2)} ({c['support']:,}/"
+                  f"{c['predicted']:,})" for c in (r["per_class"][i] for r in found))]
         for i, label in enumerate(labels)
     ]  # fmt: skip
     return [
         Table(f"By true {name}", head, rows, [note]),
         Table(
-            f"F1 of each label by true {name} (in brackets: faces with it / faces answered yes)",
+            f"F1 of each label by true {name}, then that of yes always (in brackets: faces with it / faces "
+            "answered yes)",
             ["label", *(r["label"] for r in found)], cells, folded=True,
         ),
     ]  # fmt: skip
@@ -218,8 +225,10 @@ def _argmax_table(raw: Entry) -> Table:
     rows.append(["accuracy", "", "", percent(raw["accuracy"], 1), f"{raw['n']:,}"])
     rows.append(["macro average", "", "", percent(raw["macro_f1"], 1), f"{raw['n']:,}"])
     rows.append(["weighted average", "", "", percent(raw["weighted_f1"], 1), f"{raw['n']:,}"])
+    commonest = max(raw["per_class"], key=lambda r: r["support"])
     notes = [
-        "No figure of a multi-label output: of each face the first label present, in the labels' order, is "
+        f"Always answering {commonest['label']}: accuracy {percent(commonest['support'] / raw['n'], 1)}.",
+        "No figure of a multi-label output: of each face the first label present, in the rows' order, is "
         "held against the likeliest one; all its other labels are dropped, and a face without any counts as "
         "the first label. Shown because chan2023 (figures 10 to 12) prints its action units so.",
     ]
