@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from duchenne.errors import RecipeError, RunError
-from duchenne.recipe import parse_recipe, recipe_ids
+from duchenne.recipe import load_recipe, parse_recipe, recipe_ids
 from duchenne.reports import (
     ResultFile,
     load_result,
@@ -23,6 +23,7 @@ from duchenne.reports import (
 )
 from duchenne.reports.resultfile import Confusion, DataUsed, ResultTable, SeedResult
 from duchenne.reports.results import renew_claims, run_fingerprint
+from duchenne.reports.results_tables import targets_line
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -533,3 +534,32 @@ def test_labels_of_an_output_of_several_stand_beside_yes_always() -> None:
     assert "| AU2 | n/a |  |" in page  # a file of before: no baseline was kept
     assert "| test au map |  | 70.00 % ± 0.00 (2 seeds) |" in page
     assert "au always no binary accuracy" in page
+
+
+def test_the_gap_between_both_splits_stands_on_the_page() -> None:
+    known = [seed_result(i, accuracy) for i, accuracy in enumerate((0.80, 0.90))]
+    apart, random = result(seed_result(0, 0.70)), result(*known, id="one-row-frames")
+    page = render_results_page([apart, random], [])
+    assert (
+        "| one-row | accuracy | 70.00 % [60.00, 70.00] | 85.00 % ± 7.07 (2 seeds) | +15.00 points |" in page
+    )
+    assert "| one-row | au macro F1 | 50.00 % | 50.00 % ± 0.00 (2 seeds) | +0.00 points |" in page
+    assert "frames at random" not in render_results_page([apart], [])
+
+
+def test_epochs_to_the_targets_are_told() -> None:
+    targets = {"val_emotion_accuracy": 0.8, "val_au_binary_accuracy": 0.7, "val_loss": 2.0}
+    val = {"accuracy": 0.8, "au.binary_accuracy": 0.75, "loss": 1.0}
+    seeds = [
+        seed_result(0, 0.6, epochs_done=11, last={"val": val}),
+        seed_result(1, 0.6, epochs_done=30, last={"val": val | {"au.binary_accuracy": 0.6}}),
+        seed_result(2, 0.6, last={}),
+    ]
+    assert targets_line(seeds, targets) == (
+        "Epochs to the targets (val emotion accuracy of at least 0.8 and val au binary accuracy of at least "
+        "0.7 and val loss of at most 2): seed 0: epoch 11; seed 1: not in 30 epochs; seed 2: not known."
+    )
+    recipe = load_recipe("chan-base")
+    page = render_results_page([result(seeds[0], id=recipe.id)], [recipe])
+    assert "Epochs to the targets (val emotion accuracy of at least 0.8" in page
+    assert "seed 0: epoch 11." in page

@@ -10,6 +10,7 @@ from ..recipe import Recipe, load_recipe, recipe_ids
 from .claims import SPLITS, claimed_text, figure_title
 from .resultfile import ResultFile, load_results
 from .results import claims_of
+from .results_gap import gap_table
 from .results_tables import (
     across,
     class_table,
@@ -21,6 +22,7 @@ from .results_tables import (
     parts_of,
     runs_table,
     safe,
+    targets_line,
 )
 
 HEADER = "<!-- Generated from results/*.json. Do not edit: run `duchenne reproduce --page`. -->"
@@ -62,7 +64,11 @@ def render_results_page(results: Sequence[ResultFile], recipes: Sequence[Recipe]
         lines = ["| recipe | claimed | measured | status |", "|---|---|---|---|"]
         lines += [rows[name] for name in sorted(rows)]
         parts += [f"## {safe(source)}", "\n".join(lines)]
-        parts += [_section(done[name]) for name in sorted(rows) if name in done]
+        here = {name: done[name] for name in sorted(rows) if name in done}
+        if gaps := gap_table(here):
+            parts.append(gaps)
+        targets = {r.id: r.stop.targets for r in known}
+        parts += [_section(result, targets.get(name, {})) for name, result in here.items()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -125,7 +131,7 @@ def _waiting_row(recipe: Recipe) -> str:
     return f"| {recipe.id} | {text} | - | not run yet |"
 
 
-def _section(result: ResultFile) -> str:
+def _section(result: ResultFile, targets: Mapping[str, float]) -> str:
     parts = [
         f"### {result.id}",
         safe(result.title) + (f" ({safe(result.source)})" if result.source else ""),
@@ -141,6 +147,8 @@ def _section(result: ResultFile) -> str:
     parts += confusion_tables(result)
     if result.seeds:
         parts.append(runs_table(result.seeds))
+        if targets:
+            parts.append(targets_line(result.seeds, targets))
     parts.append(_facts(result))
     if result.notes:
         parts.append("\n".join(f"- {safe(note)}" for note in result.notes))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from ..scratch.stopping import lower_is_better, reaches
 from .claims import SPLITS, claimed_text, figure_title, is_per_class, is_share, measured_text
 from .measured import AMONG
 from .resultfile import Confusion, ResultFile, ResultTable, SeedResult
@@ -175,6 +176,41 @@ def runs_table(seeds: Sequence[SeedResult]) -> str:
             f"| {parameters} | {s.train_seconds / 60:.1f} | `{s.run_fingerprint}` |"
         )
     return "\n".join(lines)
+
+
+def targets_line(seeds: Sequence[SeedResult], targets: Mapping[str, float]) -> str:
+    """At which epoch each training reached the recipe's targets, all at once: it ends there.
+
+    Args:
+        seeds: The trainings.
+        targets: `Stop.targets` of the recipe.
+    """
+    wanted = " and ".join(
+        f"{safe(name.replace('_', ' '))} of {'at most' if lower_is_better(name) else 'at least'} {value:g}"
+        for name, value in targets.items()
+    )
+    told = []
+    for s in seeds:
+        last = {name: _last_of(s, name) for name in targets}
+        known = {name: value for name, value in last.items() if value is not None}
+        if len(known) < len(last):
+            when = "not known"
+        elif all(reaches(known, name, value) for name, value in targets.items()):
+            when = f"epoch {s.epochs_done}"
+        else:
+            when = f"not in {s.epochs_done} epochs"
+        told.append(f"seed {s.seed}: {when}")
+    return f"Epochs to the targets ({wanted}): {'; '.join(told)}."
+
+
+def _last_of(seed: SeedResult, key: str) -> float | None:
+    """A history key's value in the last epoch; result files have the main output's without its name."""
+    split, _, name = key.partition("_")
+    figures = seed.last.get(split, {})
+    for cut in (i for i, c in enumerate(name) if c == "_"):
+        if (found := f"{name[:cut]}.{name[cut + 1 :]}") in figures:
+            return figures[found]
+    return next((figures[n] for n in (name, name.partition("_")[2]) if n in figures), None)
 
 
 def free_table(table: ResultTable) -> str:
