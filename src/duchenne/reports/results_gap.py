@@ -36,7 +36,7 @@ def gap_table(done: Mapping[str, ResultFile]) -> str:
         return ""
     head = [
         "Test figures with subjects apart, and with frames drawn at random, so that a person's frames stand "
-        "on both sides. The gap is that of the means; with few seeds and small test parts much of it is chance:",
+        "on both sides. The gap is that of the means; with few seeds and small parts much is chance:",
         "",
         "| recipe | figure | subjects apart | frames at random | gap |",
         "|---|---|--:|--:|--:|",
