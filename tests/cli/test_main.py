@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from duchenne import __version__
-from duchenne.cli import EXTRAS
+from duchenne.cli import EXTRAS, app
 
 VERBS = [
     ["train"], ["tune"], ["finetune"], ["grow"], ["growth"], ["evaluate"], ["report"], ["compare"],
@@ -136,7 +136,7 @@ def _raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     def app() -> None:
         raise error
 
-    monkeypatch.setattr("duchenne.cli.app.app", app)
+    monkeypatch.setattr("duchenne.cli.app.make_app", lambda words: app)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
@@ -183,3 +183,17 @@ def test_the_table_of_extras_covers_what_the_extra_holds() -> None:
         wanted = [re.split(r"[<>=,~!\[]", line)[0] for line in project["optional-dependencies"][extra]]
         modules = {renamed.get(name, name).replace("-", "_") for name in wanted}
         assert modules == {name for name, e in EXTRAS.items() if e == extra}
+
+
+def test_one_verb_is_made_without_the_others_and_help_lists_all(call: Callable[..., Any]) -> None:
+    code = (
+        "import sys; from duchenne.cli.app import make_app; make_app(['predict', 'x.jpg']);"
+        "print(*(n.removeprefix('duchenne.cli.') for n in sys.modules if n.startswith('duchenne.cli.')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    files = {file for file, _ in app.VERBS.values()}
+    assert set(done.stdout.split()) & files == {"predict"}
+    listed = call("--help").out.partition("Commands:\n")[2]
+    assert [line.split()[0] for line in listed.splitlines() if line[2] != " "] == list(app.VERBS)

@@ -18,7 +18,7 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from duchenne.cli.app import app
+from duchenne.cli.app import make_app
 from duchenne.errors import DuchenneError
 
 KEY = "0123456789abcdef-the-key"
@@ -31,7 +31,7 @@ def command(*arguments: str | Path) -> list[str]:
 
 def refused(*arguments: str | Path) -> str:
     """Of a verb that does not start: its user error."""
-    done = CliRunner().invoke(app, ["serve", *map(str, arguments)], env={"DUCHENNE_API_KEY": None})
+    done = CliRunner().invoke(make_app(), ["serve", *map(str, arguments)], env={"DUCHENNE_API_KEY": None})
     assert isinstance(done.exception, DuchenneError), done.output
     return str(done.exception)
 

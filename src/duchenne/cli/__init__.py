@@ -48,11 +48,11 @@ class _Terminated(KeyboardInterrupt):
 def main() -> None:
     """Entry point of ``duchenne``: user errors become one message and an exit code, never a traceback."""
     from ..errors import DuchenneError, MissingExtraError
-    from .app import app
+    from .app import make_app
 
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        app()
+        make_app(sys.argv[1:])()
     except DuchenneError as error:
         _fail(str(error), error.exit_code)
     except ModuleNotFoundError as error:

@@ -1,4 +1,4 @@
-"""``duchenne data inspect``, ``audit``, ``labels`` and ``crop``."""
+"""``duchenne data``: ``inspect``, ``audit``, ``export``, ``labels`` and ``crop``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from .evaluate import loader_options
+from .export import export_command
 from .options import AsJson, DataDir, print_json
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A data set: fer2013, sfew, synthetic, ...")]
@@ -129,3 +130,14 @@ def _table(held: dict[str, Any]) -> str:
         f"  {label:<{width}}" + "".join(f"{held[c][label]:>8}" for c in columns) for label in held["labels"]
     ]
     return "\n".join(rows)
+
+
+verbs = typer.Typer(
+    help="Look at a data set before training on it.\n\nExample: duchenne data inspect synthetic",
+    no_args_is_help=True,
+)
+verbs.command("inspect")(inspect_command)
+verbs.command("audit")(audit_command)
+verbs.command("export")(export_command)
+verbs.command("labels")(labels_command)
+verbs.command("crop")(crop_command)

@@ -41,3 +41,8 @@ def fetch_command(
 
     path, written = fetch_yunet(source)
     typer.echo(str(path) if written else f"{path} is there already")
+
+
+verbs = typer.Typer(help="Say what finds faces here, or fetch a better finder.\n\nExample: duchenne detector")
+verbs.callback(invoke_without_command=True)(show_command)
+verbs.command("fetch")(fetch_command)

@@ -46,3 +46,8 @@ def show_command(
         return
     path = Path(recipe) if recipe.endswith(".toml") else recipe_folder() / f"{recipe}.toml"
     typer.echo(path.read_text(encoding="utf-8"), nl=False)
+
+
+verbs = typer.Typer(help="List the packaged recipes, or show one.\n\nExample: duchenne recipes")
+verbs.callback(invoke_without_command=True)(list_command)
+verbs.command("show")(show_command)
