@@ -286,7 +286,7 @@ def test_without_validation_patience_is_off_and_the_last_epoch_kept(
     learner = make_learner(epochs=6, optimizer=STILL, stop=Stop(patience=1)).fit(make_faces())
     assert learner.n_iter_ == 6
     assert learner.best_["epoch"] == 6
-    assert learner.reason_ == "all epochs done"
+    assert learner.reason_ == "all epochs done; there is no validation part for patience to watch"
     assert not any(k.startswith("val") for k in learner.history_[0])
 
 

@@ -37,9 +37,15 @@ FLAT = rows((0.5, 0.5), (0.4, 0.6), (0.4, 0.6), (0.4, 0.6), (0.9, 0.9))
     [
         (StopRule(E), SLOW, 7, "all epochs done"),
         (StopRule(E, 2), FLAT, 3, f"no better {E} for 2 epochs"),
-        (StopRule("", 1), FLAT, 5, "all epochs done"),
-        # Without validation targets are off.
-        (StopRule("", 1, targets=BOTH), SLOW, 7, "all epochs done"),
+        (StopRule(""), FLAT, 5, "all epochs done"),
+        # Without validation both are off, which is said.
+        (StopRule("", 1), FLAT, 5, "all epochs done; there is no validation part for patience to watch"),
+        (
+            StopRule("", 1, targets=BOTH),
+            SLOW,
+            7,
+            "all epochs done; there is no validation part for patience and targets to watch",
+        ),
         # Both in one epoch: each alone was there before (au at 1 and 4, emotion at 3).
         (
             StopRule(E, targets=BOTH),

@@ -78,13 +78,18 @@ class StopRule:
         if history and targets and all(reaches(history[-1], k, v) for k, v in targets.items()):
             return self._reached(history)
         if all_done:
-            return "all epochs done" + self._missed(history)
+            return "all epochs done" + (self._missed(history) if self.monitor else self._off())
         if not history or not self.monitor or self.patience is None or (targets and self.past_patience):
             return None
         if self._waited(history) < self.patience:
             return None
         watched = [self.monitor, *(k for k in targets if k != self.monitor)]
         return f"no better {' or '.join(watched)} for {self.patience} epochs" + self._missed(history)
+
+    def _off(self) -> str:
+        """That what was asked for could not be watched."""
+        asked = [name for name, given in (("patience", self.patience), ("targets", self.targets)) if given]
+        return f"; there is no validation part for {' and '.join(asked)} to watch" if asked else ""
 
     def _waited(self, history: Sequence[Row]) -> int:
         """Epochs since the latest improvement of anything watched."""
@@ -106,7 +111,7 @@ class StopRule:
 
     def _missed(self, history: Sequence[Row]) -> str:
         """What became of each target where they were never reached together."""
-        if not self.targets or not self.monitor or not history:
+        if not self.targets or not history:
             return ""
         parts = []
         for name, target in self.targets.items():
