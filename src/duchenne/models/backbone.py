@@ -61,8 +61,11 @@ class Backbone(nn.Module):
         super().__init__()
         _check(name, pretrained, frozen, grey, stem_stride)
         settings = read_config(name, pretrained, config)
-        features = _num_features(name, settings, size, stem_stride)
+        features, unused = _tried(name, settings, size, stem_stride)
         self.body = make_body(name, settings, pretrained)
+        for parameter in unused:
+            # Several processes would wait for ever for its gradient.
+            self.body.get_parameter(parameter).requires_grad_(False)
         _set_stem(name, self.body, stem_stride)
         self.repeats = in_channels == 1 and grey == "repeat"
         if in_channels == 1 and grey == "sum":
@@ -111,12 +114,27 @@ def _check(name: str, pretrained: bool, frozen: bool, grey: str, stem_stride: in
 
 def _pooled(body: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """Mean over the last maps' places, or over the tokens of a transformer."""
-    last: torch.Tensor = body(x).last_hidden_state
+    last = _last(body, x)
     return last.mean((2, 3)) if last.ndim == 4 else last.mean(1)
 
 
-def _num_features(name: str, config: Config, size: tuple[int, int], stem_stride: int) -> int:
-    """Length of the pooled features, found on a twin without memory. Raises RecipeError for a bad size."""
+def _last(body: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """The last maps ``(N, F, h, w)`` or tokens ``(N, T, F)``."""
+    found = body(x)
+    # Some families (HGNet-V2) have no body in the library but one that gives the maps of its stages.
+    last: torch.Tensor = found.feature_maps[-1] if hasattr(found, "feature_maps") else found.last_hidden_state
+    return last
+
+
+def _tried(name: str, config: Config, size: tuple[int, int], stem_stride: int) -> tuple[int, tuple[str, ...]]:
+    """Length of the pooled features, and the body's parameters that they do not depend on.
+
+    Found on a twin without memory. A transformer's own pooling layer, mask tokens and last norms of some nets
+    are such parameters: our pooling takes their place.
+
+    Raises:
+        RecipeError: The body does not take images of that size.
+    """
     with torch.device("meta"):
         twin = make_body(name, config, pretrained=False).eval()
     _set_stem(name, twin, stem_stride)
@@ -127,19 +145,23 @@ def _num_features(name: str, config: Config, size: tuple[int, int], stem_stride:
             f"set preprocess.size to {stride} or more a side",
         )
     try:
-        return _pooled(twin, torch.zeros(1, 3, *size, device="meta")).shape[1]
+        with torch.enable_grad():
+            pooled = _pooled(twin, torch.zeros(1, 3, *size, device="meta"))
+            pooled.sum().backward()  # type: ignore[no-untyped-call]
     except Exception as error:  # the library's bodies check their input each in their own way
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise RecipeError(
             f"learner.args.name = '{name}': this body takes no RGB image of {size[0]}x{size[1]}: {reason}",
             "set preprocess.size as its config.json says, or choose an image net",
         ) from None
+    return pooled.shape[1], tuple(n for n, p in twin.named_parameters() if p.grad is None)
 
 
 def _stride(twin: nn.Module) -> int:
     """Pixels of the input a side to one place of the last maps; 1 where the body is not convolutional."""
     try:
-        last = twin(torch.zeros(1, 3, _PROBE, _PROBE, device="meta")).last_hidden_state
+        with torch.no_grad():
+            last = _last(twin, torch.zeros(1, 3, _PROBE, _PROBE, device="meta"))
     except Exception:  # made for one size only: the size itself is tried next
         return 1
     return _PROBE // last.shape[2] if last.ndim == 4 else 1

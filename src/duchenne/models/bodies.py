@@ -104,6 +104,9 @@ def make_body(name: str, config: Config, pretrained: bool) -> nn.Module:
         RecipeError: The weights cannot be had, are not safetensors, or do not fill the body.
     """
     transformers = _transformers()
+    if hasattr(config, "mask_ratio"):
+        # Masked autoencoders hide patches by chance, and not in training alone: a body sees them all.
+        config.mask_ratio = 0.0
     if not pretrained:
         with _errors(name, "its configuration describes no image net"):
             body: nn.Module = transformers.AutoModel.from_config(config)
@@ -126,8 +129,6 @@ def make_body(name: str, config: Config, pretrained: bool) -> nn.Module:
                 "the folder's config.json and model.safetensors must be of one net",
             )
     _set_momentum(body)
-    if isinstance(pooler := getattr(body, "pooler", None), nn.Module):
-        pooler.requires_grad_(False)  # a transformer's own pooling layer; ours takes its place
     return body
 
 
