@@ -100,9 +100,10 @@ def test_a_label_file_decides(write_sfew: Write) -> None:
     write_rows(root / "sfew" / "train_labels.csv", [*rows, "Neutral/Film_00000.png,Sadness"])
     train = load_sfew(root).where("train")
     assert train.hard("emotion").tolist() == [0, 1, 2, 3, 5, 5]
-    assert train.notes[1:3] == (
+    assert train.notes[1:4] == (
         "train_labels.csv labels 1 images otherwise than their folders do; the CSV holds.",
         f"train_labels.csv leaves out 4 images of {TRAIN}.",
+        "train_labels.csv labels no image neutral or surprise.",
     )
 
 

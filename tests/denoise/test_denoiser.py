@@ -158,6 +158,16 @@ def test_no_more_than_a_stated_share() -> None:
     assert len(d.records) == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "field"), [("bdr", "a larger denoise.k"), ("drop_largest", "denoise.share")]
+)
+def test_what_to_do_next_is_of_the_method(name: str, field: str) -> None:
+    with pytest.raises(TrainingError) as caught:
+        made(name=name, share=0.1, max_share=0.001, start=1).after_epoch(1, losses_of(0), [])
+    assert field in caught.value.todo
+    assert ("denoise.k" in caught.value.todo) == (name == "bdr")
+
+
 def test_records_bring_the_state_back() -> None:
     whole = made(rounds=4)
     history = epochs(whole, 9)

@@ -174,6 +174,8 @@ def _part(folder: Path, part: str, labels: Labels) -> tuple[LabelledFiles, list[
         notes.append(f"{file.name} labels {other:,} images otherwise than their folders do; the CSV holds.")
     if left := len(set(by_folder) - set(listed.paths)):
         notes.append(f"{file.name} leaves out {left:,} images of {below.name}.")
+    if absent := [label for code, label in enumerate(SFEW_EMOTIONS) if code not in listed.codes]:
+        notes.append(f"{file.name} labels no image {' or '.join(absent)}.")
     return listed, notes
 
 

@@ -153,7 +153,8 @@ class Denoiser:
         after = self._stays.copy()
         after[out] = False
         what = f"denoise '{self.section.name}' in epoch {epoch}"
-        less = "a larger denoise.k, fewer denoise.rounds or a later denoise.start removes less"
+        least = "a smaller denoise.share" if self.section.name == "drop_largest" else "a larger denoise.k"
+        less = f"{least}, fewer denoise.rounds or a later denoise.start removes less"
         gone, total = int((~after).sum()), len(after)
         if gone > self.section.max_share * total:
             raise TrainingError(
