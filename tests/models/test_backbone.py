@@ -201,6 +201,16 @@ PUBLISHED = {
 }
 
 
+@pytest.mark.parametrize("name", sorted(set(FAMILIES) - {"resnet-101", "resnet-152"}))
+def test_images_arrive_at_the_end_of_a_random_body(name: str) -> None:
+    torch.manual_seed(0)
+    net = Backbone(3, (64, 64), {"emotion": 7}, name=name).train()
+    with torch.no_grad():
+        features = net.features(torch.randn(4, 3, 64, 64))
+    # What differs between images, against what they share: the library's own EfficientNet has 1e-26.
+    assert features.std(0).mean() > 0.05 * features.abs().mean()
+
+
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 def test_bodies_by_name_are_as_large_as_published(name: str) -> None:
     with torch.device("meta"):
@@ -311,6 +321,7 @@ def test_folders_that_do_not_do(folders: dict[str, Path], tmp_path: Path) -> Non
     def refused(folder: Path, **more: Any) -> str:
         with pytest.raises(RecipeError) as caught:
             make_model("backbone", 1, (48, 48), OUT, {"name": str(folder), "pretrained": True, **more})
+        assert "hub" not in caught.value.todo  # whoever has a folder needs no hub
         return str(caught.value)
 
     empty = tmp_path / "empty"

@@ -59,6 +59,10 @@ _LOCAL = (
     "folders, each called as the net is"
 )
 
+_FOLDER = (
+    "a folder holds config.json and model.safetensors, whole and of one net, as save_pretrained writes them"
+)
+
 
 def _transformers() -> Any:
     # Read when the hub's package is first imported: nothing is reported, nothing is converted elsewhere.
@@ -91,7 +95,7 @@ def read_config(name: str, pretrained: bool, kept: Mapping[str, Any] | None = No
             family = FAMILIES[name]
             return transformers.CONFIG_MAPPING[family.kind](**family.config)
     where = source_of(name)
-    with _errors(name, f"the configuration of '{where}' cannot be read"):
+    with _errors(name, f"the configuration of '{where}' cannot be read", _todo(where)):
         return transformers.AutoConfig.from_pretrained(
             where, local_files_only=Path(where).is_dir(), trust_remote_code=False
         )
@@ -110,9 +114,10 @@ def make_body(name: str, config: Config, pretrained: bool) -> nn.Module:
     if not pretrained:
         with _errors(name, "its configuration describes no image net"):
             body: nn.Module = transformers.AutoModel.from_config(config)
+        _set_scales(body)
     else:
         where = source_of(name)
-        with _errors(name, f"the weights of '{where}' cannot be loaded"), quiet():
+        with _errors(name, f"the weights of '{where}' cannot be loaded", _todo(where)), quiet():
             body, found = transformers.AutoModel.from_pretrained(
                 where,
                 config=config,
@@ -149,7 +154,7 @@ def source_of(name: str) -> str:
         if not (folder / "config.json").is_file():
             raise RecipeError(
                 f"learner.args.name = '{name}': the folder has no config.json",
-                "a folder holds config.json and model.safetensors, as save_pretrained writes them",
+                _FOLDER,
             )
         return str(folder)
     if name.count("/") == 1 and not name.startswith(("/", ".", "~")):
@@ -177,8 +182,24 @@ def _set_momentum(body: nn.Module) -> None:
             module.momentum = BATCH_NORM_MOMENTUM
 
 
+def _set_scales(body: nn.Module) -> None:
+    """Batch norms of a random body begin with the scale 1 (Ioffe & Szegedy 2015, section 3).
+
+    The library draws those of EfficientNet about 0, as if they were weights: maps then shrink 50 times at each
+    norm, nothing of the image arrives, and the net does not learn. A constant scale is meant, and stays.
+    """
+    for module in body.modules():
+        if isinstance(module, nn.BatchNorm2d) and not module.weight.is_meta and module.weight.std() > 0:
+            nn.init.ones_(module.weight)
+
+
+def _todo(where: str) -> str:
+    """What to do where the library cannot read what `source_of` gave."""
+    return _FOLDER if Path(where).is_dir() else _LOCAL
+
+
 @contextmanager
-def _errors(name: str, what: str) -> Iterator[None]:
+def _errors(name: str, what: str, todo: str = _LOCAL) -> Iterator[None]:
     """Whatever the library or the hub's client raises, as one RecipeError."""
     try:
         yield
@@ -186,7 +207,7 @@ def _errors(name: str, what: str) -> Iterator[None]:
         raise
     except Exception as error:  # OSError, ValueError, KeyError and the hub client's own kinds
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise RecipeError(f"learner.args.name = '{name}': {what}: {reason}", _LOCAL) from None
+        raise RecipeError(f"learner.args.name = '{name}': {what}: {reason}", todo) from None
 
 
 @contextmanager
