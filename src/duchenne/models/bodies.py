@@ -185,8 +185,8 @@ def _set_momentum(body: nn.Module) -> None:
 def _set_scales(body: nn.Module) -> None:
     """Batch norms of a random body begin with the scale 1 (Ioffe & Szegedy 2015, section 3).
 
-    The library draws those of EfficientNet about 0, as if they were weights: maps then shrink 50 times at each
-    norm, nothing of the image arrives, and the net does not learn. A constant scale is meant, and stays.
+    The library draws those of EfficientNet about 0, as if they were weights: maps then shrink 50 times at
+    each norm, nothing of the image arrives, and the net does not learn. A constant scale is meant, and stays.
     """
     for module in body.modules():
         if isinstance(module, nn.BatchNorm2d) and not module.weight.is_meta and module.weight.std() > 0:
