@@ -123,6 +123,11 @@ def test_penalty_spares_biases_and_norms_and_takes_every_kernel() -> None:
     assert value is not None
     assert value.item() == pytest.approx(sum(float(k.abs().sum()) for k in kernels), rel=1e-6)
     assert penalty(net, 0.0, 0.0) is None
+    dense = [m.weight.detach() for m in net.modules() if isinstance(m, torch.nn.Linear)]
+    value = penalty(net, l1=1.0, l2=0.0, dense=True)
+    assert value is not None
+    assert value.item() == pytest.approx(sum(float(k.abs().sum()) for k in dense), rel=1e-6)
+    assert penalty(torch.nn.Conv2d(1, 1, 3), l1=1.0, l2=0.0, dense=True) is None
 
 
 def test_weights_of_outputs() -> None:

@@ -238,7 +238,8 @@ class Loop:
         means = {k: (v * weight).sum() / (batch.counts[k] or 1.0) for k, v in losses.items()}
         loss = total_loss(means, self.plan.loss.weights)
         world = self.fabric.world_size
-        extra = penalty(self.bare, self.plan.loss.l1, self.plan.loss.l2)
+        asked = self.plan.loss
+        extra = penalty(self.bare, asked.l1, asked.l2, asked.penalised == "dense")
         if extra is not None:
             loss = loss + extra / world
         self.optimizer.zero_grad(set_to_none=True)

@@ -63,14 +63,18 @@ def annotated(target: Target) -> torch.Tensor:
     return target.mask if target.mask.ndim == 1 else (target.mask.sum(dim=1) > 0).float()
 
 
-def penalty(module: torch.nn.Module, l1: float, l2: float) -> torch.Tensor | None:
+def penalty(module: torch.nn.Module, l1: float, l2: float, dense: bool = False) -> torch.Tensor | None:
     """l1 * sum |w| + l2 / 2 * sum w^2 over weight matrices and kernels; None when both are 0.
 
-    Biases and the weights of norms are left out, and what is not trained.
+    Biases and the weights of norms are left out, what is not trained, and, if `dense`, convolutions' kernels.
     """
     if l1 == 0 and l2 == 0:
         return None
-    weights = [p for p in module.parameters() if p.ndim >= 2 and p.requires_grad]
+    weights = [
+        p for p in module.parameters() if p.requires_grad and (p.ndim == 2 or (p.ndim > 2 and not dense))
+    ]
+    if not weights:
+        return None
     total = torch.zeros((), device=weights[0].device)
     for weight in weights:
         if l1:

@@ -189,6 +189,7 @@ class Loss(Section):
         label_smoothing: Share of the target spread evenly over all classes (single-label outputs).
         l1: Adds l1 * sum |w| over weight matrices and kernels (not biases, not norms).
         l2: Adds l2 / 2 * sum w^2 over the same weights (the reports' L2).
+        penalised: The weights of l1 and l2: "all" of them, or those of "dense" layers alone.
     """
 
     weights: dict[str, NonNegative] = Field(default_factory=dict)
@@ -196,6 +197,7 @@ class Loss(Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     l1: NonNegative = 0.0
     l2: NonNegative = 0.0
+    penalised: Literal["all", "dense"] = "all"
 
     @field_validator("positive_weights", mode="before")
     @classmethod
