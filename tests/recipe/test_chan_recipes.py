@@ -42,11 +42,16 @@ def test_claims() -> None:
     assert transfer == {}  # the report prints none
 
 
-def test_base_and_transfer_differ_in_the_body_alone() -> None:
-    """The report: the transfer model uses the training set of the base model."""
+def test_base_and_transfer_differ_in_the_body_and_the_side_alone() -> None:
+    """The report: the transfer model uses the training set of the base model.."""
     base, transfer = (load_recipe(name) for name in ("chan-base", "chan-transfer"))
     same = {"id", "title", "source", "cost", "expect", "learner", "train"}
-    assert base.model_dump(exclude=same) == transfer.model_dump(exclude=same)
+    assert (base.preprocess.size, transfer.preprocess.size) == ((96, 96), (300, 300))
+    assert base.model_dump(exclude=same | {"preprocess"}) == transfer.model_dump(
+        exclude=same | {"preprocess"}
+    )
+    alike = transfer.preprocess.model_copy(update={"size": base.preprocess.size})
+    assert base.preprocess == alike
     assert base.train.epochs == transfer.train.epochs
 
 
