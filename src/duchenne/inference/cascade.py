@@ -1,12 +1,12 @@
 """OpenCV's bundled frontal cascade: finds upright faces without any further file, and without landmarks.
 
 Source: P. Viola and M. Jones, "Rapid Object Detection using a Boosted Cascade of Simple Features", CVPR 2001;
-the cascade is OpenCV's haarcascade_frontalface_default.xml.
+the cascade is R. Lienhart's, which OpenCV brings (`FILE`).
 """
 
 from __future__ import annotations
 
-import threading
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +44,7 @@ class Cascade:
 
     def __init__(self, min_face: int = 0) -> None:
         self.min_face = min_face
-        self._local = threading.local()  # a cascade keeps the image it looks at: one a thread
-        self._cascade()
+        self._idle: deque[Any] = deque([_cascade()])  # a cascade keeps the image it looks at: one a call
 
     def find(self, image: Array) -> list[FoundFace]:
         """Faces on a uint8 image, largest first; see `FaceFinder`."""
@@ -69,26 +68,29 @@ class Cascade:
 
     def _candidates(self, grey: Array, least: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """Boxes ``(N, 4)`` and how many windows agree on each ``(N,)``, of the image and its mirror image."""
+        try:
+            cascade = self._idle.pop()
+        except IndexError:
+            cascade = _cascade()
         boxes, windows = [], []
         for mirrored in (False, True):
             seen = cv2.flip(grey, 1) if mirrored else grey
-            found, counts = self._cascade().detectMultiScale2(seen, STEP, 1, minSize=(least, least))
+            found, counts = cascade.detectMultiScale2(seen, STEP, 1, minSize=(least, least))
             part = np.asarray(found, np.float64).reshape(-1, 4)
             if mirrored:
                 part[:, 0] = grey.shape[1] - part[:, 0] - part[:, 2]
             boxes.append(part)
             windows.append(np.asarray(counts, np.float64).reshape(-1))
+        self._idle.append(cascade)
         return np.concatenate(boxes), np.concatenate(windows)
 
-    def _cascade(self) -> Any:
-        cascade = getattr(self._local, "cascade", None)
-        if cascade is None:
-            path = Path(cv2.__file__).parent / "data" / FILE
-            cascade = cv2.CascadeClassifier(str(path)) if path.is_file() else None
-            if cascade is None or cascade.empty():
-                raise RunError(
-                    f"OpenCV {cv2.__version__} comes without {FILE}",
-                    "install opencv-python-headless>=4.8,<5, or `duchenne detector fetch` and --faces yunet",
-                )
-            self._local.cascade = cascade
-        return cascade
+
+def _cascade() -> Any:
+    path = Path(cv2.__file__).parent / "data" / FILE
+    cascade = cv2.CascadeClassifier(str(path)) if path.is_file() else None
+    if cascade is None or cascade.empty():
+        raise RunError(
+            f"OpenCV {cv2.__version__} comes without {FILE}",
+            "install opencv-python-headless>=4.8,<5, or `duchenne detector fetch` and --faces yunet",
+        )
+    return cascade

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import threading
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -90,7 +90,7 @@ class YuNet:
         self.path = yunet_path() if path is None else path
         self.min_face = min_face
         self._model = np.frombuffer(read_yunet(self.path), np.uint8)
-        self._local = threading.local()  # a net keeps the size of its input: one a thread
+        self._idle: deque[Any] = deque()  # a net keeps the size of its input: one a call
 
     def find(self, image: Array) -> list[FoundFace]:
         """Faces on a uint8 image, largest first; see `FaceFinder`."""
@@ -114,13 +114,14 @@ class YuNet:
 
     def _detect(self, image: Array) -> npt.NDArray[np.float32]:
         """Rows of x, y, width, height, five landmarks, score."""
-        net = getattr(self._local, "net", None)
-        if net is None:
+        try:
+            net = self._idle.pop()
+        except IndexError:
             nothing = np.zeros(0, np.uint8)
             net = cv2.FaceDetectorYN.create("onnx", self._model, nothing, (320, 320), SCORE, OVERLAP, 5000)
-            self._local.net = net
         net.setInputSize(image.shape[1::-1])
         rows: Any = net.detect(image)[1]
+        self._idle.append(net)
         return np.zeros((0, 15), np.float32) if rows is None else np.asarray(rows, np.float32)
 
 
