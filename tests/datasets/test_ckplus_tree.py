@@ -140,6 +140,7 @@ def test_labels_without_an_image(tmp_path: Path) -> None:
         load("ckplus", root)
     faces = load("ckplus", root, allow_missing=True, split={"test": "all"})
     assert faces.ids.tolist() == ["S005_001_00000011", "S011_001_00000002", "S011_006_00000002"]
+    assert faces.missing == ("S010_001", "S010_002")
     assert "2 of 5 labelled sequences have no image and were left out" in faces.notes[0]
     shutil.rmtree(root / "ckplus" / "cohn-kanade-images")
     (root / "ckplus" / "cohn-kanade-images" / "S005").mkdir(parents=True)

@@ -7,9 +7,8 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from .evaluate import loader_options
 from .export import export_command
-from .options import AsJson, DataDir, print_json
+from .options import AllowMissing, AsJson, DataDir, loader_options, print_json
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A data set: fer2013, sfew, synthetic, ...")]
 Options = Annotated[
@@ -18,7 +17,11 @@ Options = Annotated[
 
 
 def inspect_command(
-    name: Name, data: DataDir = None, options: Options = None, as_json: AsJson = False
+    name: Name,
+    data: DataDir = None,
+    options: Options = None,
+    allow_missing: AllowMissing = False,
+    as_json: AsJson = False,
 ) -> None:
     """Say what a data set holds: parts, splits, classes, notes.
 
@@ -26,8 +29,8 @@ def inspect_command(
     """
     from ..datasets import load
 
-    faces = load(name, data, **loader_options(options or []))
-    facts = faces.describe() | {"fingerprint": faces.fingerprint()}
+    faces = load(name, data, **loader_options(options or [], allow_missing))
+    facts = faces.describe() | {"fingerprint": faces.fingerprint(), "missing": list(faces.missing)}
     if as_json:
         print_json(facts)
         return
@@ -45,6 +48,7 @@ def audit_command(
     name: Name,
     data: DataDir = None,
     options: Options = None,
+    allow_missing: AllowMissing = False,
     near: Annotated[str, typer.Option(help="Method for near duplicates: thumbnail or dhash.")] = "thumbnail",
     threshold: Annotated[float | None, typer.Option(help="Of that method; default: its own.")] = None,
     as_json: AsJson = False,
@@ -58,7 +62,7 @@ def audit_command(
     from ..datasets.near import Method
     from .progress import counting
 
-    faces = load(name, data, **loader_options(options or []))
+    faces = load(name, data, **loader_options(options or [], allow_missing))
     with counting("auditing") as progress:
         report = audit(
             faces,

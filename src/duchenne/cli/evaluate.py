@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import RUNS, AsJson, RunsDir, open_run, percent, print_json
+from .options import RUNS, AllowMissing, AsJson, RunsDir, loader_options, open_run, percent, print_json
 
 if TYPE_CHECKING:
     from ..experiment.evaluate import Evaluated
@@ -33,6 +33,7 @@ def evaluate_command(
         list[str] | None,
         typer.Option("--option", metavar="KEY=VALUE", help="Loader option of NAME; repeatable."),
     ] = None,
+    allow_missing: AllowMissing = False,
     views: Annotated[str, typer.Option(help="single, flip or ten-crop; default: the recipe's.")] = "",
     by: Annotated[
         list[str] | None,
@@ -54,16 +55,22 @@ def evaluate_command(
 
     How groups of people fare: duchenne evaluate demo --split test --by skin_tone
     """
+    from ..errors import RecipeError
     from ..experiment.evaluate import evaluate
     from ..experiment.untaught import untaught_notes
     from .progress import counting
 
     other, folder = _which_data(data or [], data_dir)
-
+    other_options = loader_options(options or [], allow_missing)
+    if other_options and not other:
+        raise RecipeError(
+            f"{'--allow-missing' if allow_missing else '--option'} is of another data set, and none is named",
+            "name it with --data NAME; the run's own is read as its recipe says",
+        )
     opened = open_run(run, runs)
     with counting("evaluating") as progress:
         done = evaluate(
-            opened, data=folder, splits=split or (), other=other, other_options=loader_options(options or []),
+            opened, data=folder, splits=split or (), other=other, other_options=other_options,
             views=views, by=by or (), temperature=temperature, progress=progress,
         )  # fmt: skip
     for line in [*warnings(done), *untaught_notes(opened.info("data"))]:
@@ -92,29 +99,6 @@ def _which_data(values: list[str], folder: Path | None) -> tuple[str, Path | Non
     if len(names) > 1 or len(folders) > 1:
         raise RecipeError("--data takes one data set and one folder at most")
     return names[0] if names else "", folders[0] if folders else folder
-
-
-def loader_options(pairs: list[str]) -> dict[str, Any]:
-    import tomllib
-
-    from ..errors import RecipeError
-
-    options: dict[str, Any] = {}
-    for pair in pairs:
-        key, equals, text = pair.partition("=")
-        if not equals:
-            raise RecipeError(f"--option {pair} is not KEY=VALUE")
-        *parents, last = key.strip().split(".")
-        here = options
-        for parent in parents:  # split.val=0.1, as with --set
-            here = here.setdefault(parent, {})
-            if not isinstance(here, dict):
-                raise RecipeError(f"--option {pair}: '{parent}' is a value already")
-        try:
-            here[last] = tomllib.loads(f"v = {text}")["v"]
-        except tomllib.TOMLDecodeError:
-            here[last] = text
-    return options
 
 
 def warnings(done: Sequence[Evaluated]) -> list[str]:

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .evaluate import loader_options
-from .options import DataDir
+from .options import AllowMissing, DataDir, loader_options
 
 
 def export_command(
@@ -19,6 +18,7 @@ def export_command(
         list[str] | None,
         typer.Option("--option", metavar="KEY=VALUE", help="Option of its loader; repeatable."),
     ] = None,
+    allow_missing: AllowMissing = False,
 ) -> None:
     """Write a data set as PNG files and a manifest, which the data set "folder" reads back.
 
@@ -28,7 +28,7 @@ def export_command(
     from ..datasets.export import export_faces
     from .progress import counting
 
-    faces = load(name, data, **loader_options(options or []))
+    faces = load(name, data, **loader_options(options or [], allow_missing))
     with counting("writing") as progress:
         manifest = export_faces(faces, out, lambda done, total: progress(name, done, total))
     typer.echo(str(manifest))

@@ -60,6 +60,12 @@ Abstain = Annotated[
 ]
 Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Devices = Annotated[int, typer.Option(min=1, help="Processes that share each batch.")]
+AllowMissing = Annotated[
+    bool,
+    typer.Option(
+        "--allow-missing", help="Leave out what is labelled and has no image (ckplus); else that is an error."
+    ),
+]
 
 RUNS = Path("runs")
 
@@ -70,6 +76,39 @@ def open_run(name: str, runs: Path) -> Run:
 
     direct = Path(name)
     return Run.open(direct if (direct / "run.json").is_file() else runs / name)
+
+
+def loader_options(pairs: list[str], allow_missing: bool = False) -> dict[str, Any]:
+    """Options of a data set's loader by ``--option KEY=VALUE``, and by ``--allow-missing``.
+
+    Raises:
+        RecipeError: A pair is none.
+    """
+    import tomllib
+
+    from ..errors import RecipeError
+
+    options: dict[str, Any] = {"allow_missing": True} if allow_missing else {}
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals:
+            raise RecipeError(f"--option {pair} is not KEY=VALUE")
+        *parents, last = key.strip().split(".")
+        here = options
+        for parent in parents:  # split.val=0.1, as with --set
+            here = here.setdefault(parent, {})
+            if not isinstance(here, dict):
+                raise RecipeError(f"--option {pair}: '{parent}' is a value already")
+        try:
+            here[last] = tomllib.loads(f"v = {text}")["v"]
+        except tomllib.TOMLDecodeError:
+            here[last] = text
+    return options
+
+
+def with_missing(sets: list[str] | None, allow_missing: bool) -> list[str]:
+    """A recipe's overrides, with ``--allow-missing`` as the one that it is short for."""
+    return [*(sets or []), *(["data.options.allow_missing=true"] if allow_missing else [])]
 
 
 def print_json(value: Any) -> None:

@@ -9,6 +9,7 @@ import typer
 from .options import (
     RUNS,
     Accelerator,
+    AllowMissing,
     AsJson,
     DataDir,
     Devices,
@@ -19,6 +20,7 @@ from .options import (
     RunsDir,
     TimeLimit,
     print_json,
+    with_missing,
 )
 
 
@@ -27,6 +29,7 @@ def train_command(
     data: DataDir = None,
     runs: RunsDir = RUNS,
     sets: Overrides = None,
+    allow_missing: AllowMissing = False,
     name: Annotated[
         str | None,
         typer.Option(help="Folder name of the run; default: the recipe's id, with --set and a code."),
@@ -50,7 +53,7 @@ def train_command(
     from ..recipe import load_recipe
     from .progress import TrainingProgress
 
-    overrides = sets or []
+    overrides = with_missing(sets, allow_missing)
     with TrainingProgress(quiet=as_json) as listener:
         run = train(
             load_recipe(recipe, overrides),

@@ -111,6 +111,12 @@ def _check_options(name: str, loader: Loader, options: Mapping[str, Any], also: 
     known = {p.name for p in parameters if p.kind is p.KEYWORD_ONLY} - {"name"}
     hints = get_type_hints(loader)
     for key, value in options.items():
+        if key == "allow_missing" and key not in known:
+            raise RecipeError(
+                f"data set '{name}' has no option allow_missing (--allow-missing): images that are missing "
+                "are not left out of it",
+                "leave it out; of the data sets here only ckplus has it",
+            )
         if key not in known:
             raise RecipeError(
                 f"data set '{name}' has no such option: '{key}'", did_you_mean(key, known | set(also))

@@ -137,6 +137,7 @@ def _face_set(
         subject=subject,
         group={"sequence": np.array([f"{n.subject}_{n.sequence}" for n in frames.names]), **frames.group},
         notes=(*frames.notes, *notes, *_shared(subject, where), *read.notes),
+        missing=frames.missing,
     )
 
 

@@ -63,7 +63,7 @@ def read_csv(folder: Path, allow_missing: bool) -> Frames:
     names: list[Name] = []
     paths: list[Path] = []
     kept: list[int] = []
-    lost: list[str] = []
+    lost: list[Name] = []
     codes = np.empty(len(rows), dtype=np.int64)
     units = np.empty((len(rows), len(REPORT_UNITS)), dtype=np.float32)
     for i, (where, row) in enumerate(rows):
@@ -87,12 +87,13 @@ def read_csv(folder: Path, allow_missing: bool) -> Frames:
             paths.append(path)
             kept.append(i)
         else:
-            lost.append(f"{name} (row {i + 1})")
+            lost.append(name)
     if not kept:
         raise DataError(
             f"{file} has {len(rows):,} rows, and zero of their images are in {folder}",
             f"the first is {rows[0][1][_PATH]}: put the images there",
         )
+    rows_lost = [f"{name} (row {seen[name] + 1})" for name in lost]
     extra = [c for c in rows[0][1] if c not in (_PATH, _EMOTION, *_NAMED_IN, *REPORT_UNITS)]
     return Frames(
         names=tuple(names),
@@ -100,7 +101,8 @@ def read_csv(folder: Path, allow_missing: bool) -> Frames:
         outputs=(Output("emotion", "single", HIGH_EMOTIONS), Output("au", "multi", REPORT_UNITS)),
         targets={"emotion": codes[kept], "au": units[kept]},
         group={c: np.array([rows[i][1][c] for i in kept]) for c in extra},
-        notes=missing_note(f"{len(lost):,} of {len(rows):,} rows of {CSV}", lost, allow_missing),
+        notes=missing_note(f"{len(lost):,} of {len(rows):,} rows of {CSV}", rows_lost, allow_missing),
+        missing=tuple(map(str, lost)),
     )
 
 

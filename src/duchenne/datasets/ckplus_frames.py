@@ -51,6 +51,7 @@ class Frames:
         masks: As of `FaceSet`.
         group: Further columns of the CSV, ``(N,)`` str each.
         notes: What is to be said of them.
+        missing: Names of what is labelled and has no image.
     """
 
     names: tuple[Name, ...]
@@ -60,6 +61,7 @@ class Frames:
     masks: Mapping[str, Array] = field(default_factory=dict)
     group: Mapping[str, Array] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 def parse_name(stem: str) -> Name | None:
@@ -120,7 +122,8 @@ def missing_note(what: str, names: list[str], allowed: bool) -> tuple[str, ...]:
     if not allowed:
         raise DataError(
             f"{what} have no image: {listed}",
-            "get the images, or leave these out by the option allow_missing = true (in a recipe "
-            "data.options.allow_missing; with data inspect: --option allow_missing=true)",
+            "get the images, or leave these out by --allow-missing (the loader's allow_missing = true, in "
+            "a recipe data.options.allow_missing); all their names, under missing: duchenne data inspect "
+            "ckplus --allow-missing --json",
         )
     return (f"{what} have no image and were left out: {listed}.",)

@@ -93,6 +93,7 @@ def read_tree(folder: Path, intensity: Intensity, least: int, units: Units, allo
         targets={"emotion": codes, "au": targets},
         masks={} if mask.all() else {"au": mask},
         notes=tuple(notes),
+        missing=tuple(lost),
     )
 
 

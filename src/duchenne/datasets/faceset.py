@@ -50,6 +50,7 @@ class FaceSet:
         group: Attribute name -> ``(N,)`` str (for example ``"skin_tone"``).
         truth: Per output name, only where labels were corrupted on purpose: the uncorrupted target.
         notes: Sentences a reader of the figures should know about this set.
+        missing: Names of what the labels name, has no image and was left out on request.
     """
 
     name: str
@@ -66,6 +67,7 @@ class FaceSet:
     group: Mapping[str, Array] = field(default_factory=dict)
     truth: Mapping[str, Array] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n = len(self.ids)
