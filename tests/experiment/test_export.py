@@ -216,6 +216,26 @@ def test_the_model_card_reads_as_hugging_faces(trained: Run, tmp_path: Path) -> 
         assert words in text
     assert f"{100 * happy['recall']:.2f} % | {100 * happy['f1']:.2f} % | {happy['support']} |" in text
     assert SNIPPET.strip() in text
+    assert "Not measured: gender, age, person." in text  # skin tone was
+
+
+def test_action_units_stand_beside_what_needs_no_model(trained: Run, tmp_path: Path) -> None:
+    evaluate(trained, splits=["test"])
+    export_run(trained, tmp_path / "out")
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert "Not measured: gender, age, skin tone, person." in text
+    test = build_faces(trained.recipe, None).where("test")
+    occurs = test.targets["au"] >= 0.5
+    silent = 1 - occurs.mean()
+    assert f"always no has a binary accuracy of {100 * silent:.2f} %" in text
+    labels, n = test.output("au").labels, len(test)
+    for label, support in zip(labels, occurs.sum(axis=0).tolist(), strict=True):
+        (row,) = [line for line in text.splitlines() if line.startswith(f"| {label} |")]
+        cells = [cell.strip() for cell in row.split("|")[1:-1]]
+        assert cells[4] == f"{100 * 2 * support / (support + n):.2f} %"
+        assert cells[6:] == [f"{100 * (n - support) / n:.2f} %", f"{support:,}"]
+    happy = next(line for line in text.splitlines() if line.startswith("| happy |"))
+    assert happy.count("|") == 6  # single-label tables are as they were
 
 
 def test_stale_figures_are_left_out(trained: Run, tmp_path: Path) -> None:

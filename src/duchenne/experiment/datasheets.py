@@ -16,7 +16,7 @@ class Datasheet:
         license_name: Where that is "other": a word for the front matter.
         terms: A sentence or more.
         people: Consent, privacy, who is on the pictures.
-        groups: Why figures by group of people are not there, where they are not.
+        groups: Why figures by some groups of people are not there; what of them can be had.
         limits: What labels and pictures cannot show.
     """
 
@@ -71,8 +71,8 @@ _CKPLUS = Datasheet(
         "participants and of data users, and care for disclosure of identity.)"
     ),
     groups=(
-        "CK+ as it is given out names people but not their gender, age or skin tone; figures by person need "
-        "`duchenne evaluate --by subject`"
+        "CK+ as it is given out names people (`duchenne evaluate --by subject`) but not their gender, age or "
+        "skin tone"
     ),
     limits=(
         "Bias: of the 210 adults recorded, aged 18 to 50, 69 % were female and 81 % Euro-American (Lucey et "
@@ -108,7 +108,7 @@ _SYNTHETIC = Datasheet(
     license_name="",
     terms="Weights trained on them are under Apache-2.0.",
     people="No people.",
-    groups="not asked for; `duchenne evaluate --by skin_tone` gives them",
+    groups="drawn faces have a skin tone (`duchenne evaluate --by skin_tone`), but no gender and no age",
     limits="Drawings. A model of them tells nothing of a photograph of a person.",
 )
 _OTHER = Datasheet(
@@ -121,7 +121,7 @@ _OTHER = Datasheet(
         "Whether those on the pictures agreed to this use is for whoever trained the model to say. Faces "
         "are personal data: who can be recognised has rights in how they are used."
     ),
-    groups="the images carry no group attributes, or none was asked for (`duchenne evaluate --by`)",
+    groups="the images do not carry these attributes, or they were not asked for (`duchenne evaluate --by`)",
     limits="What is known of these images beyond their number is for whoever trained the model to add.",
 )
 

@@ -214,13 +214,23 @@ def _figures(output: str, figures: Metrics) -> str:
         low, high = (figures.get("intervals") or {}).get(key) or (None, None)
         around = f" [{_percent(low)}, {_percent(high)}]" if low is not None else ""
         shown.append(f"{key.replace('_', ' ')} {_percent(figures[key])}{around}")
+    head = ["label", "precision", "recall", "F1", "faces"]
+    keys: tuple[str, ...] = ("precision", "recall", "f1")
+    without = ""
+    if "binary_accuracy" in figures:  # labels each by itself, most of them rare: silence scores high
+        head[3:4] = ["F1", "F1 of always yes", "accuracy", "accuracy of always no"]
+        keys = ("precision", "recall", "f1", "always_yes_f1", "accuracy", "always_no_accuracy")
+        without = (
+            f" Without a model: always no has a binary accuracy of "
+            f"{_percent(figures.get('always_no_binary_accuracy'))}, always yes a macro F1 of "
+            f"{_percent(figures.get('always_yes_macro_f1'))}."
+        )
     rows = [
-        [r["label"], _percent(r["precision"]), _percent(r["recall"]), _percent(r["f1"]), f"{r['support']:,}"]
+        [r["label"], *(_percent(r.get(key)) for key in keys), f"{r['support']:,}"]
         for r in figures.get("per_class", [])
     ]
-    head = ["label", "precision", "recall", "F1", "faces"]
     return (
-        f"`{output}` (n = {figures['n']:,}): {', '.join(shown)}. In brackets: 95 % intervals.\n\n"
+        f"`{output}` (n = {figures['n']:,}): {', '.join(shown)}. In brackets: 95 % intervals.{without}\n\n"
         + _table(head, rows)
     )
 
@@ -261,17 +271,30 @@ def _calibration(card: Card, metrics: Mapping[str, Metrics]) -> str:
     return f"## Calibration\n\n{how}{table}"
 
 
+# What figures of faces may differ by -> the attributes that say so (chan2023, section 6: gender, skin colour).
+_GROUPS = {
+    "gender": {"gender", "sex"},
+    "age": {"age", "age_group"},
+    "skin tone": {"skin_tone", "skin_color", "skin_colour"},
+    "person": {"subject"},
+}
+
+
 def _by_group(metrics: Mapping[str, Metrics], sheet: Datasheet) -> str:
+    """Figures by each attribute that was asked for, and what was not measured."""
     blocks = ["## Evaluation by group"]
+    measured: set[str] = set()
     for name, metric in metrics.items():
         for entry in metric.get("by") or []:
             for output, found in (entry.get("outputs") or {}).items():
                 rows = [_group_row(r) for r in found.get("rows") or []]
                 if rows:
+                    measured.add(str(entry.get("attribute")).lower())
                     blocks.append(f"{name}, `{output}`, by {entry.get('attribute')}:")
                     blocks.append(_table(["group", "accuracy", "macro F1", "faces", ""], rows))
-    if len(blocks) == 1:
-        blocks.append(f"Not measured: {sheet.groups}.")
+    if lacking := [group for group, attributes in _GROUPS.items() if not attributes & measured]:
+        why = sheet.groups[0].upper() + sheet.groups[1:]
+        blocks.append(f"Not measured: {', '.join(lacking)}. {why}.")
     return "\n\n".join(blocks)
 
 
