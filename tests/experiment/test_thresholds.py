@@ -25,6 +25,14 @@ def test_test_takes_validations_thresholds(trained: Run) -> None:
     assert [e.metrics["outputs"]["au"]["at_thresholds"]["chosen_here"] for e in both] == [True, False]
 
 
+def test_validation_comes_first_whatever_the_order_given(trained: Run) -> None:
+    done = evaluate(trained, splits=["test", "train", "val"])
+    assert [e.name for e in done] == ["val", "test", "train"]
+    tables = [e.metrics["outputs"]["au"]["at_thresholds"] for e in done]
+    assert [t["chosen_here"] for t in tables] == [True, False, False]
+    assert tables[1]["thresholds"] == tables[2]["thresholds"] == tables[0]["thresholds"]
+
+
 def test_of_other_views_or_weights_there_are_none(trained: Run) -> None:
     au(trained, "val")
     assert "at_thresholds" not in au(trained, "test", views="flip")

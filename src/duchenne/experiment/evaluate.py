@@ -56,8 +56,8 @@ def evaluate(
     Args:
         run: A run with at least one finished epoch.
         data: Folder of the published data sets.
-        splits: "train", "val", "test"; empty: what the recipe says, with what it evaluates also (on another
-            data set: "test").
+        splits: "train", "val", "test"; validation is evaluated first, whatever the order. Empty: what the
+            recipe says, with what it evaluates also (on another data set: "test").
         other: Name of another data set to test on, classes matched by name; "" is the run's own.
         other_options: Options of the other data set's loader.
         views: "single", "flip" or "ten-crop"; "" is what the recipe says.
@@ -103,7 +103,8 @@ def evaluate(
         held_out = match_faces(held_out, artifact)[0]
     if temperature or recipe.evaluate.temperature == "fit":  # what was fitted by hand stays otherwise
         artifact = set_temperature(artifact, "one" if temperature == "one" else "fit", held_out)
-    todo = [(f"{prefix}{split}", split, faces) for split in wanted]
+    # Validation first, whatever the order asked for: the others take the thresholds that it chooses.
+    todo = [(f"{prefix}{split}", split, faces) for split in sorted(wanted, key=lambda split: split != "val")]
     if not other and not splits:
         todo += [(name, "test", _also(recipe, name, data)) for name in recipe.evaluate.also]
     by = tuple(by) or (() if other else recipe.evaluate.by)

@@ -271,7 +271,7 @@ def _calibration(card: Card, metrics: Mapping[str, Metrics]) -> str:
     return f"## Calibration\n\n{how}{table}"
 
 
-# What figures of faces may differ by -> the attributes that say so (chan2023, section 6: gender, skin colour).
+# What figures may differ by (chan2023, section 6, names two) -> the attributes that say so.
 _GROUPS = {
     "gender": {"gender", "sex"},
     "age": {"age", "age_group"},
