@@ -33,6 +33,7 @@ def test_people_are_on_one_side_and_the_figures_are_not_held_against_the_claims(
     assert "233" in recipe.expect.not_comparable
     assert any("48x48" in note and "327" in note for note in recipe.expect.notes)
     assert any("sigmoid" in note for note in recipe.expect.notes)
+    assert any("data crop" in note and "--square 480 --centre 300" in note for note in recipe.expect.notes)
 
 
 def test_claims() -> None:

@@ -106,21 +106,43 @@ def crop_command(
         int | None, typer.Option(min=1, metavar="N", help="Side of the PNGs; default: each face's own.")
     ] = None,
     min_face: Annotated[int, typer.Option(min=0, metavar="PIXELS", help="Leave out smaller faces.")] = 20,
+    square: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", help="Not the faces: of each photograph the square about its face, N wide."
+        ),
+    ] = None,
+    centre: Annotated[
+        int | None, typer.Option(min=1, metavar="M", help="Of that square, the M x M in its middle.")
+    ] = None,
 ) -> None:
     """Cut the faces out of photographs, as `predict` does, to train on.
 
     OUT/crops.csv names each face's photograph and box, and the photographs without faces or with an error.
 
     Example: duchenne data crop photos faces --size 64
+
+    Frames of CK+ at 640x490 as chan2023 cuts them, names kept (put the label files beside the new folder):
+    duchenne data crop ckplus/cohn-kanade-images new/ckplus/cohn-kanade-images --square 480 --centre 300
     """
+    from ..errors import RecipeError
     from ..inference import make_finder
     from ..inference.crops import crop_folder
+    from ..inference.squares import Square
     from .progress import counting
 
+    if centre is not None and square is None:
+        raise RecipeError("--centre is of a square, and none is asked for", "add --square N")
+    form = None if square is None else Square(square, centre)
     finder = make_finder(faces, min_face)
     with counting("cropping") as progress:
-        done = crop_folder(photos, out, finder, size, lambda n, total: progress(str(photos), n, total))
-    typer.echo(f"{done.faces} faces from {done.photos - done.failed} photographs: {done.manifest}")
+        done = crop_folder(photos, out, finder, size, lambda n, total: progress(str(photos), n, total), form)
+    what = "faces" if form is None else "squares"
+    typer.echo(f"{done.faces} {what} from {done.photos - done.failed} photographs: {done.manifest}")
+    if done.faceless:
+        typer.echo(
+            f"{done.faceless} have no face that was found and are cut about the middle; see 'error'", err=True
+        )
     if done.failed:
         typer.echo(f"{done.failed} files could not be read; see their column 'error'", err=True)
         raise typer.Exit(1 if done.failed == done.photos else 3)

@@ -18,13 +18,14 @@ from .ahead import ahead
 from .faces import FaceFinder, FoundFace
 from .reading import read_image
 from .sources import Source, expand
+from .squares import MAX_SIDE, Square
 
 Array = npt.NDArray[Any]
 
 # Not manifest.csv: the data set "folder" would read that one; the class folders say the classes.
 MANIFEST = "crops.csv"
 COLUMNS = ("path", "source", "error", "face", "x", "y", "w", "h", "detector_score", "landmarks")
-_MAX_SIZE = 4096
+_NO_FACE = "no face found: cut about the middle"
 
 
 @dataclass(frozen=True)
@@ -36,12 +37,14 @@ class Cropped:
         photos: How many were looked at.
         faces: How many were written.
         failed: How many photographs could not be read.
+        faceless: Of squares: how many lie about the photograph's middle, for no face was found.
     """
 
     manifest: Path
     photos: int
     faces: int
     failed: int
+    faceless: int = 0
 
 
 def crop_folder(
@@ -50,6 +53,7 @@ def crop_folder(
     finder: FaceFinder,
     size: int | None = None,
     progress: Callable[[int, int], None] | None = None,
+    square: Square | None = None,
 ) -> Cropped:
     """Write one PNG a face, below the same sub-folders as its photograph, and a manifest of boxes.
 
@@ -59,14 +63,18 @@ def crop_folder(
         finder: See `make_finder`.
         size: Side of the PNGs in pixels; default: each face's own (48 to 448).
         progress: Told how many photographs are done, and of how many.
+        square: Not the faces' own crops, but of each photograph this square about its largest face, under the
+            photograph's own name; about its middle where no face is found, which the manifest says.
 
     Raises:
-        RecipeError: A size out of range.
+        RecipeError: A size out of range, or one beside a square.
         DataError: `photos` is no folder, or `out` lies within it.
         RunError: `out` is not empty, or cannot be written.
     """
-    if size is not None and not 1 <= size <= _MAX_SIZE:
-        raise RecipeError(f"size must be 1 to {_MAX_SIZE}, not {size}")
+    if size is not None and not 1 <= size <= MAX_SIDE:
+        raise RecipeError(f"size must be 1 to {MAX_SIDE}, not {size}")
+    if size is not None and square is not None:
+        raise RecipeError("a size and a square exclude each other", "the square's own side is its size")
     photos, out = Path(photos), Path(out)
     if not photos.is_dir():
         raise DataError(f"{photos} is not a folder", "name the folder that holds the photographs")
@@ -78,7 +86,7 @@ def crop_folder(
         raise RunError(f"{out} is not empty", "name a new folder; nothing is written over")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        return _write(photos, out, finder, size, progress)
+        return _write(photos, out, finder, size, progress, square)
     except OSError as error:
         raise RunError(
             f"{out} cannot be written: {error.strerror}", "free some space or name another"
@@ -86,40 +94,54 @@ def crop_folder(
 
 
 def _write(
-    photos: Path, out: Path, finder: FaceFinder, size: int | None, progress: Callable[[int, int], None] | None
+    photos: Path,
+    out: Path,
+    finder: FaceFinder,
+    size: int | None,
+    progress: Callable[[int, int], None] | None,
+    square: Square | None,
 ) -> Cropped:
-    done = faces = failed = 0
+    done = faces = failed = faceless = 0
     sources = list(expand([photos]))
     part = out / f"{MANIFEST}.part"
     with part.open("x", encoding="utf-8", errors="backslashreplace", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(COLUMNS)
-        for source, found, error in ahead(lambda s: _find(s, finder, size), iter(sources)):
+        for source, found, error in ahead(lambda s: _find(s, finder, size, square), iter(sources)):
             name = os.path.relpath(source.path or "", photos)
             for number, face in enumerate(found):
-                path = _named(out, Path(name), number)
-                rows.writerow([path.relative_to(out), name, "", number, *face.box, *_facts(face)])
+                path = _named(out, Path(name), f"-{number}" if square is None else "")
+                rows.writerow([path.relative_to(out), name, error or "", number, *face.box, *_facts(face)])
                 ok, png = cv2.imencode(".png", face.crop if face.crop.ndim == 2 else face.crop[..., ::-1])
                 with path.open("xb") as image:
                     image.write(png.tobytes() if ok else b"")
             if not found:
                 rows.writerow(["", name, error or "", *[""] * 7])
-            done, faces, failed = done + 1, faces + len(found), failed + (error is not None)
+            done, faces = done + 1, faces + len(found)
+            failed, faceless = failed + (error not in (None, _NO_FACE)), faceless + (error == _NO_FACE)
             if progress is not None:
                 progress(done, len(sources))
     part.replace(out / MANIFEST)
-    return Cropped(out / MANIFEST, done, faces, failed)
+    return Cropped(out / MANIFEST, done, faces, failed, faceless)
 
 
-def _find(source: Source, finder: FaceFinder, size: int | None) -> tuple[Source, list[FoundFace], str | None]:
+def _find(
+    source: Source, finder: FaceFinder, size: int | None, square: Square | None
+) -> tuple[Source, list[FoundFace], str | None]:
     if source.error is not None:
         return source, [], source.error
     try:
-        found = finder.find(read_image(source)[0])
+        image = read_image(source)[0]
+        found = finder.find(image)
     except DataError as error:
         return source, [], error.what
     except OSError as error:
         return source, [], str(error.strerror or error)
+    if square is not None:
+        face = max(found, key=lambda f: f.box[2] * f.box[3], default=None)
+        box, pixels = square.cut(image, None if face is None else face.box)
+        cut = FoundFace(box, None if face is None else face.score, pixels)
+        return source, [cut], _NO_FACE if face is None else None
     return source, [_sized(face, size) for face in found], None
 
 
@@ -131,21 +153,21 @@ def _sized(face: FoundFace, size: int | None) -> FoundFace:
     return FoundFace(face.box, face.score, crop, face.landmarks)
 
 
-def _named(out: Path, photo: Path, number: int) -> Path:
+def _named(out: Path, photo: Path, mark: str) -> Path:
     """A free name for a face: photo.jpg becomes photo-0.png; a.jpg and a.png beside it stay apart."""
     folder = out / photo.parent
     if not folder.resolve().is_relative_to(out.resolve()):
         raise DataError(f"{photo} lies outside of the folder of photographs")
     folder.mkdir(parents=True, exist_ok=True)
-    return next(p for p in _names(folder, photo, number) if not os.path.lexists(p))
+    return next(p for p in _names(folder, photo, mark) if not os.path.lexists(p))
 
 
-def _names(folder: Path, photo: Path, number: int) -> Iterator[Path]:
-    yield folder / f"{photo.stem}-{number}.png"
-    yield folder / f"{photo.stem}{photo.suffix.replace('.', '-')}-{number}.png"
+def _names(folder: Path, photo: Path, mark: str) -> Iterator[Path]:
+    yield folder / f"{photo.stem}{mark}.png"
+    yield folder / f"{photo.stem}{photo.suffix.replace('.', '-')}{mark}.png"
     again = 2
     while True:
-        yield folder / f"{photo.stem}{photo.suffix.replace('.', '-')}-{number}-{again}.png"
+        yield folder / f"{photo.stem}{photo.suffix.replace('.', '-')}{mark}-{again}.png"
         again += 1
 
 
