@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from duchenne.errors import RecipeError
 from duchenne.recipe import load_recipe
 
 NAMES = ("chan-base", "chan-large", "chan-transfer")
@@ -41,6 +42,14 @@ def test_claims() -> None:
     assert base == {"accuracy": pytest.approx(69 / 84, abs=5e-5), "weighted_f1": 0.8099}
     assert large == {"weighted_f1": 0.8915}
     assert transfer == {}  # the report prints none
+    epochs = {name: load_recipe(name).expect.epochs_to_targets for name in NAMES}
+    # Sections 4 and 5: "the base model's 11 epochs", "generally taking 5 to 8", "within three epochs".
+    assert epochs == {"chan-base": (11, 11), "chan-large": (5, 8), "chan-transfer": (1, 3)}
+
+
+def test_claimed_epochs_count_up() -> None:
+    with pytest.raises(RecipeError, match="the first epoch claimed comes after the last"):
+        load_recipe("chan-base", ["expect.epochs_to_targets=[8,5]"])
 
 
 def test_base_and_transfer_differ_in_the_body_and_the_side_alone() -> None:
@@ -63,6 +72,7 @@ def test_frames_at_random_differ_in_the_split_alone(name: str) -> None:
     assert subjects.model_dump(exclude=said) == frames.model_dump(exclude=said)
     assert frames.data.options == {**subjects.data.options, "by": "frame"}
     assert frames.expect.test == subjects.expect.test
+    assert frames.expect.epochs_to_targets == subjects.expect.epochs_to_targets
     assert not any("nobody stands on both sides" in note for note in frames.expect.notes)
     assert any("both sides, which flatters" in note for note in frames.expect.notes)
 

@@ -562,4 +562,7 @@ def test_epochs_to_the_targets_are_told() -> None:
     recipe = load_recipe("chan-base")
     page = render_results_page([result(seeds[0], id=recipe.id)], [recipe])
     assert "Epochs to the targets (val emotion accuracy of at least 0.8" in page
-    assert "seed 0: epoch 11." in page
+    assert "claimed 11; measured seed 0: epoch 11." in page
+    assert ": claimed 5 to 8; measured seed 0: epoch 11; seed 1: not in" in targets_line(
+        seeds, targets, (5, 8)
+    )

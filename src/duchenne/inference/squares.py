@@ -1,7 +1,7 @@
 """A photograph's square about its face: frames of a laboratory at one size, not cut to the face's box.
 
-Source: chan2023, sections 1 and 4: CK+'s frames (640x480 to 720x490) to 480x480 about the face's centroid, then
-of these the 300x300 in the middle.
+Source: chan2023, sections 1 and 4: CK+'s frames (640x480 to 720x490) to 480x480 about the face's centroid,
+then of these the 300x300 in the middle.
 """
 
 from __future__ import annotations

@@ -361,6 +361,7 @@ class Expect(Section):
         confusion: The claimed confusion matrix of the test part: rows are true classes, columns answers, in
             the order of the output's labels.
         trials: For a search: what is claimed of each setting.
+        epochs_to_targets: In which epoch training reaches `Stop.targets`: from the first to the last claimed.
         not_comparable: Why what is measured here cannot be held against the claims, a sentence; "": it can.
         notes: What the source leaves open or gets wrong, and what was chosen here.
         differences: Why measured and claimed figures differ, where they do by over 2 points.
@@ -371,6 +372,13 @@ class Expect(Section):
     test: dict[str, float] = Field(default_factory=dict)
     confusion: tuple[tuple[int, ...], ...] = ()
     trials: tuple[ClaimedTrial, ...] = ()
+    epochs_to_targets: tuple[Count, Count] | None = None
     not_comparable: str = ""
     notes: tuple[str, ...] = ()
     differences: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _counts_up(self) -> Expect:
+        if self.epochs_to_targets and self.epochs_to_targets[0] > self.epochs_to_targets[1]:
+            raise ValueError("epochs_to_targets: the first epoch claimed comes after the last")
+        return self

@@ -67,8 +67,8 @@ def render_results_page(results: Sequence[ResultFile], recipes: Sequence[Recipe]
         here = {name: done[name] for name in sorted(rows) if name in done}
         if gaps := gap_table(here):
             parts.append(gaps)
-        targets = {r.id: r.stop.targets for r in known}
-        parts += [_section(result, targets.get(name, {})) for name, result in here.items()]
+        packaged = {r.id: r for r in known}
+        parts += [_section(result, packaged.get(name)) for name, result in here.items()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -131,7 +131,7 @@ def _waiting_row(recipe: Recipe) -> str:
     return f"| {recipe.id} | {text} | - | not run yet |"
 
 
-def _section(result: ResultFile, targets: Mapping[str, float]) -> str:
+def _section(result: ResultFile, recipe: Recipe | None) -> str:
     parts = [
         f"### {result.id}",
         safe(result.title) + (f" ({safe(result.source)})" if result.source else ""),
@@ -147,8 +147,8 @@ def _section(result: ResultFile, targets: Mapping[str, float]) -> str:
     parts += confusion_tables(result)
     if result.seeds:
         parts.append(runs_table(result.seeds))
-        if targets:
-            parts.append(targets_line(result.seeds, targets))
+        if recipe is not None and recipe.stop.targets:
+            parts.append(targets_line(result.seeds, recipe.stop.targets, recipe.expect.epochs_to_targets))
     parts.append(_facts(result))
     if result.notes:
         parts.append("\n".join(f"- {safe(note)}" for note in result.notes))

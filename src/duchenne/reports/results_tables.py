@@ -178,12 +178,15 @@ def runs_table(seeds: Sequence[SeedResult]) -> str:
     return "\n".join(lines)
 
 
-def targets_line(seeds: Sequence[SeedResult], targets: Mapping[str, float]) -> str:
+def targets_line(
+    seeds: Sequence[SeedResult], targets: Mapping[str, float], claimed: tuple[int, int] | None = None
+) -> str:
     """At which epoch each training reached the recipe's targets, all at once: it ends there.
 
     Args:
         seeds: The trainings.
         targets: `Stop.targets` of the recipe.
+        claimed: `Expect.epochs_to_targets` of the recipe.
     """
     wanted = " and ".join(
         f"{safe(name.replace('_', ' '))} of {'at most' if lower_is_better(name) else 'at least'} {value:g}"
@@ -200,7 +203,11 @@ def targets_line(seeds: Sequence[SeedResult], targets: Mapping[str, float]) -> s
         else:
             when = f"not in {s.epochs_done} epochs"
         told.append(f"seed {s.seed}: {when}")
-    return f"Epochs to the targets ({wanted}): {'; '.join(told)}."
+    said = ""
+    if claimed is not None:
+        first, last_claimed = claimed
+        said = f"claimed {first}" + (f" to {last_claimed}" if last_claimed > first else "") + "; measured "
+    return f"Epochs to the targets ({wanted}): {said}{'; '.join(told)}."
 
 
 def _last_of(seed: SeedResult, key: str) -> float | None:
