@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, f1_score
 
+from duchenne.evaluation.multilabel import averages, sample_counts
 from duchenne.labels import Output
 from duchenne.learners.losses import Target
 from duchenne.learners.scores import EpochScores
+from duchenne.scratch.scores import multi_figures
 
 CPU = torch.device("cpu")
 ONE = Output("emotion", "single", ("a", "b", "c"))
@@ -69,6 +71,25 @@ def test_multi_against_scikit_learn_with_a_mask() -> None:
     assert row["val_au_binary_accuracy"] == pytest.approx(((z > 0) == (t > 0.5))[keep].mean())
     per_label = [f1_score(t[keep[:, a], a], z[keep[:, a], a] > 0) for a in range(3)]
     assert row["val_au_macro_f1"] == pytest.approx(np.mean(per_label))
+
+
+@given(st.integers(1, 20), st.integers(0, 10**6))
+def test_multi_equals_the_evaluations_with_labels_that_are_said_and_absent(n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    z = rng.normal(size=(n, 3)).astype(np.float32)
+    t = (rng.random((n, 3)) < 0.3).astype(np.float32)
+    t[:, 1] = 0  # answered, mostly, and absent
+    mask = rng.random((n, 3)) < 0.8
+    scores = EpochScores((MANY,), CPU)
+    target = Target(torch.from_numpy(t), torch.from_numpy(mask.astype(np.float32)))
+    real = torch.ones(n, dtype=torch.bool)
+    scores.add({"au": torch.from_numpy(z)}, {"au": target}, {"au": torch.zeros(n)}, real)
+    told = averages(sample_counts(1 / (1 + np.exp(-z.astype(np.float64))), t, mask).sum(axis=0))
+    row, engine = scores.row("val", {}), multi_figures(z > 0, t > 0.5, mask)
+    for figure in ("binary_accuracy", "macro_f1"):
+        want = np.nan_to_num(told[figure])  # nothing annotated, or no label occurs: 0 here
+        assert row[f"val_au_{figure}"] == pytest.approx(float(want))
+        assert engine[figure] == pytest.approx(float(want))
 
 
 def test_votes_count_for_their_largest() -> None:

@@ -50,20 +50,24 @@ class Tally:
     def figures(self) -> dict[str, float]:
         """``single``: accuracy, macro_f1. ``multi``: binary_accuracy, macro_f1.
 
-        Macro F1 is over the labels that occur or are said.
+        Macro F1 is the evaluation's (`evaluation.classification.averages`, `evaluation.multilabel.averages`):
+        of ``single`` over the classes that occur or are said, of ``multi`` over the labels that occur.
         """
         if self.output.kind == "single":
             hit = self.counts.diagonal()
             said, actual, n = self.counts.sum(dim=0), self.counts.sum(dim=1), self.counts.sum()
-            return {"accuracy": float(hit.sum() / n.clamp(min=1)), "macro_f1": _macro_f1(hit, said, actual)}
+            return {
+                "accuracy": float(hit.sum() / n.clamp(min=1)),
+                "macro_f1": _macro_f1(hit, said, actual, said + actual),
+            }
         tp, fp, fn, tn = self.counts
         right = float((tp + tn).sum() / self.counts.sum().clamp(min=1))
-        return {"binary_accuracy": right, "macro_f1": _macro_f1(tp, tp + fp, tp + fn)}
+        return {"binary_accuracy": right, "macro_f1": _macro_f1(tp, tp + fp, tp + fn, tp + fn)}
 
 
-def _macro_f1(hit: torch.Tensor, said: torch.Tensor, actual: torch.Tensor) -> float:
-    """Mean F1 over labels that occur or were predicted; 0 when there is none."""
-    seen = (said + actual) > 0
+def _macro_f1(hit: torch.Tensor, said: torch.Tensor, actual: torch.Tensor, counted: torch.Tensor) -> float:
+    """Mean F1 over the labels whose `counted` is above 0; 0 when there is none."""
+    seen = counted > 0
     return float((2 * hit[seen] / (said + actual)[seen]).mean()) if bool(seen.any()) else 0.0
 
 
