@@ -15,19 +15,19 @@ from duchenne.experiment.run import Run
 from duchenne.recipe import Denoise
 from duchenne.reports import write_report
 from duchenne.reports.blocks import Picture, Table, Text
-from duchenne.reports.denoise_figures import loss_histograms
+from duchenne.reports.denoise_figures import loss_histograms, variance_curve
 from duchenne.reports.denoise_section import denoise_section
 
 N, LABELS = 300, ("angry", "disgust", "$fear$")
 
 
-def denoised(run: Run, start: int = 2) -> list[dict[str, Any]]:
+def denoised(run: Run, start: int = 2, rounds: int = 2, k: float = 1.0) -> list[dict[str, Any]]:
     """Give a run the records and history of a denoised training."""
     rng = np.random.default_rng(0)
-    section = Denoise(name="bdr", start=start, rounds=2)
+    section = Denoise(name="bdr", start=start, rounds=rounds, k=k, limit=0.0, max_share=0.9)
     denoiser = Denoiser(section, np.array([f"<face>{i}" for i in range(N)]), np.arange(N) % 3, LABELS)
     rows: list[dict[str, Any]] = []
-    for epoch in range(1, 6):
+    for epoch in range(1, max(6, rounds + 4)):
         losses = np.where(denoiser.rows, rng.exponential(1.0, N), np.nan)
         rows.append({"epoch": epoch, "lr": 0.1, "train_loss": 1.0, "seconds": 1.0})
         rows[-1] |= denoiser.after_epoch(epoch, losses, rows[:-1])
@@ -91,6 +91,47 @@ def test_before_its_time_came(make_run: Callable[..., Run]) -> None:
     (section,) = denoise_section(run)
     assert any("did not come" in b.text for b in section.blocks if isinstance(b, Text))
     assert [b.name for b in section.blocks if isinstance(b, Picture)] == ["loss-variance"]
+
+
+def test_of_many_rounds_six_are_drawn_and_all_are_told(make_run: Callable[..., Run]) -> None:
+    run = make_run()
+    rounds = denoised(run, rounds=25, k=2.0)
+    numbers = [r["round"] for r in rounds if r["removed"]]
+    assert len(numbers) > 10
+    (section,) = denoise_section(run, image_of)
+    drawn = [int(p.name.split("-")[1]) for p in section.pictures() if p.name.startswith("losses-")]
+    assert len(drawn) == 6
+    assert (drawn[0], drawn[-1]) == (numbers[0], numbers[-1])
+    assert set(drawn) <= set(numbers)
+    texts = [b.text for b in section.blocks if isinstance(b, Text)]
+    assert any("shown of 6 rounds: the first, the last and 4 between" in text for text in texts)
+    assert sum(text.startswith("Round ") for text in texts) == len(rounds)
+    curve = variance_curve(run.history(), rounds, set(drawn)).axes[0]
+    assert len(curve.texts) == 6
+    assert len(curve.lines) == 1 + len(rounds)
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [
+        ("denoise 'bdr' in epoch 3 would remove the last face of class 'fear'",
+         "A round was refused, and training ended there: denoise 'bdr' in epoch 3 would remove the last"),
+        ("the loss became nan", "Training failed: the loss became nan"),
+        ("", "Training failed: why is not known"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("start", [2, 50])
+def test_a_refused_round_says_why(make_run: Callable[..., Run], start: int, reason: str, said: str) -> None:
+    run = make_run()
+    rounds = denoised(run, start=start)
+    state = run.state
+    state.status, state.reason = "failed", reason
+    run.save_state(state)
+    (section,) = denoise_section(run)
+    texts = [b.text for b in section.blocks if isinstance(b, Text)]
+    assert any(text.startswith(said) for text in texts)
+    assert not any("did not come" in text for text in texts)
+    assert any("training faces were left out" in text for text in texts) is bool(rounds)
 
 
 def test_histograms_hold_all_losses(make_run: Callable[..., Run]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
@@ -18,8 +18,13 @@ Record = Mapping[str, Any]
 MOST_FACES = 24
 
 
-def variance_curve(history: Sequence[Mapping[str, Any]], rounds: Sequence[Record]) -> Figure:
-    """Variance of the training losses per epoch, the rounds marked (wang2020, Figure 7)."""
+def variance_curve(
+    history: Sequence[Mapping[str, Any]], rounds: Sequence[Record], named: Collection[int]
+) -> Figure:
+    """Variance of the training losses per epoch, the rounds marked, those in `named` in words.
+
+    Source: wang2020, Figure 7.
+    """
     from matplotlib.ticker import MaxNLocator
 
     known = [(row["epoch"], row[VARIANCE]) for row in history if row.get(VARIANCE) is not None]
@@ -28,6 +33,8 @@ def variance_curve(history: Sequence[Mapping[str, Any]], rounds: Sequence[Record
     axes.plot([e for e, _ in known], [v for _, v in known], color=BLUE, marker="o", markersize=3)
     for record in rounds:
         axes.axvline(record["epoch"], color=RED, linestyle=":", linewidth=1.4)
+        if record["round"] not in named:
+            continue
         axes.annotate(
             f"round {record['round']}: {len(record['removed']):,} left out", (record["epoch"], 0.98),
             xycoords=("data", "axes fraction"), xytext=(3, 0), textcoords="offset points",

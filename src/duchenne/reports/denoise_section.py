@@ -16,6 +16,7 @@ from .style import png
 Record = Mapping[str, Any]
 
 _ROWS = 200  # faces in the table; denoise.json holds all
+_SHOWN = 6  # rounds with histograms, and with words on the curve: of more, the words would cover each other
 
 
 def denoise_section(run: Run, image_of: ImageOf | None = None, images: bool = True) -> list[Section]:
@@ -43,7 +44,13 @@ def denoise_section(run: Run, image_of: ImageOf | None = None, images: bool = Tr
 def _section(run: Run, rounds: Sequence[Record], image_of: ImageOf | None, images: bool) -> Section:
     section = Section("denoise", "Samples left out of training")
     history = [row for row in run.history() if row.get(VARIANCE) is not None]
-    if not rounds:
+    state = run.state
+    if state.status == "failed":
+        # The refusal of a round is the one error that begins so (`Denoiser`).
+        refused = state.reason.startswith("denoise '")
+        what = "A round was refused, and training ended there" if refused else "Training failed"
+        section.blocks.append(Text(f"{what}: {state.reason or 'why is not known'}.", "warning"))
+    elif not rounds:
         section.blocks.append(Text("Denoising was on, but its time to look did not come.", "warning"))
     total = sum(len(r["removed"]) for r in rounds)
     if rounds:
@@ -54,29 +61,43 @@ def _section(run: Run, rounds: Sequence[Record], image_of: ImageOf | None, image
                 "too. The losses are those that training computed in that epoch."
             )
         )
+    shown = _shown(rounds)
     if history:
         values = [f"epoch {row['epoch']}: {row[VARIANCE]:.3f}" for row in history]
         section.blocks.append(
             Picture(
-                "loss-variance", png(variance_curve(history, rounds)),
+                "loss-variance", png(variance_curve(history, rounds, shown)),
                 f"Variance of the training losses. {'; '.join(values)}.",
                 "Variance of the training losses in each epoch; dotted: rounds.", wide=False,
             )
         )  # fmt: skip
+    if len(shown) < sum(bool(r["removed"]) for r in rounds):
+        words = (
+            f"Histograms are shown of {len(shown)} rounds: the first, the last and {len(shown) - 2} between; "
+        )
+        section.blocks.append(Text(words + "denoise.json holds those of all."))
     for record in rounds:
-        section.blocks += _round_blocks(record)
+        section.blocks += _round_blocks(record, record["round"] in shown)
     section.blocks += _by_class(run, rounds)
     section.blocks += _removed_blocks(rounds, image_of, images)
     return section
 
 
-def _round_blocks(record: Record) -> list[Block]:
+def _shown(rounds: Sequence[Record]) -> set[int]:
+    """Numbers of the rounds to draw: those that left faces out; of many, the first, last, some between."""
+    numbers = [int(r["round"]) for r in rounds if r["removed"]]
+    if len(numbers) <= _SHOWN:
+        return set(numbers)
+    return {numbers[i * (len(numbers) - 1) // (_SHOWN - 1)] for i in range(_SHOWN)}
+
+
+def _round_blocks(record: Record, drawn: bool) -> list[Block]:
     words = (
         f"Round {record['round']} after epoch {record['epoch']}: {record['n']:,} faces, mean loss M1 "
         f"{decimal(record['m1'])}, above it mean M2 {decimal(record['m2'])} and standard deviation "
         f"{decimal(record['s2'])}, limit {decimal(record['threshold'])}: {len(record['removed']):,} left out."
     )
-    if not record["removed"]:
+    if not drawn:
         return [Text(words)]
     caption = "Losses before and after the round; M1, M2 and the limit above which faces are left out."
     return [Picture(f"losses-{record['round']}", png(loss_histograms(record)), words, caption), Text(words)]
