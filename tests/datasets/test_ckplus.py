@@ -238,6 +238,15 @@ def test_rows_without_an_image(root: Path) -> None:
         load("ckplus", root, allow_missing=True)
 
 
+def test_a_broken_image_says_how_to_leave_it_out(root: Path) -> None:
+    path = root / "ckplus" / "cohn-kanade-images" / "S000" / "002" / "S000_002_00000008.png"
+    path.write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"S000_002(.|\n)*leave its labels out by --allow-missing"):
+        load("ckplus", root)
+    path.unlink()
+    assert len(load("ckplus", root, allow_missing=True)) == 23
+
+
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [

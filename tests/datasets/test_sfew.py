@@ -44,6 +44,23 @@ def test_pixels_and_codes_against_pillow(write_sfew: Write) -> None:
     assert load_sfew(root / "sfew").fingerprint() == faces.fingerprint()
 
 
+@pytest.mark.parametrize("broken", [1, 2])
+def test_broken_images_say_what_to_do_for_sfew(write_sfew: Write, broken: int) -> None:
+    root = write_sfew()
+    paths = sorted((root / "sfew" / TRAIN / "Angry").glob("*.png"))[:broken]
+    for path in paths:
+        path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(DataError) as caught:
+        load_sfew(root)
+    said = str(caught.value)
+    assert paths[0].name in said
+    assert "remove what is broken from its class folder, and its line from train_labels.csv" in said
+    assert "'folder'" not in said
+    for path in paths:
+        path.unlink()
+    assert len(load_sfew(root)) == 55 - broken
+
+
 def test_halves_are_seeded_and_stratified(write_sfew: Write) -> None:
     root = write_sfew(train=1, val=6)
     faces = load_sfew(root)

@@ -123,7 +123,11 @@ def _face_set(
 ) -> FaceSet:
     """The frames with their images."""
     subject = _subjects(frames)
-    read = read_files(frames.paths, cache_dir=cache_dir)
+    read = read_files(
+        frames.paths,
+        cache_dir=cache_dir,
+        instead="remove what is broken, and leave its labels out by --allow-missing",
+    )
     return FaceSet(
         name="ckplus",
         images=read.images,

@@ -43,7 +43,7 @@ def load_tree(
             parts += [part] * len(files)
     if not paths:
         raise DataError(f"{folder} has folders but no images in them", "expected train/angry/*.png and so on")
-    read = read_files(paths, cache_dir=cache_dir)
+    read = read_files(paths, cache_dir=cache_dir, instead="remove what is broken from its class folder")
     pixels = read.images
     if not isinstance(pixels, np.ndarray) or pixels.shape[1:] != (SIDE, SIDE):
         odd = next(p for i, p in enumerate(paths) if pixels[i].shape != (SIDE, SIDE))

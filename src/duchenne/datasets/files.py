@@ -17,7 +17,7 @@ from .faceset import Images
 
 Array = npt.NDArray[Any]
 
-_SKIP = "let data set 'folder' leave broken images out, by its option skip_broken = true"
+_SKIP = "remove what is broken, or let data set 'folder' leave broken images out, by its option skip_broken = true"
 MIN_SIDE = 8  # pixels; below it there is no face to see
 CACHE_LIMIT = 1 << 30  # bytes; sets that are larger when decoded are decoded image by image, on each use
 _NAMED = 5  # broken files named in one message
@@ -85,6 +85,7 @@ def read_files(
     skip_broken: bool = False,
     cache_dir: Path | None = None,
     cache_limit: int = CACHE_LIMIT,
+    instead: str = _SKIP,
 ) -> ReadFiles:
     """Check all files and give their images.
 
@@ -93,6 +94,7 @@ def read_files(
         skip_broken: Leave broken files out (and note it) instead of raising.
         cache_dir: See `cache.cache_root`.
         cache_limit: Bytes of decoded pixels up to which they are cached.
+        instead: What can be done about broken files of this data set but to mend them, for the message.
 
     Raises:
         DataError: Broken files, up to five by name, and how many there are.
@@ -100,11 +102,11 @@ def read_files(
     try:
         if sum(_size(p) for p in paths) > cache_limit:
             # Compressed, they are over the limit already: not worth hashing.
-            raise _TooLarge(_check_headers(paths, skip_broken)[0])
+            raise _TooLarge(_check_headers(paths, skip_broken, instead)[0])
         cached = cached_arrays(
             "images",
             paths,
-            lambda: _decode_all(paths, skip_broken, cache_limit),
+            lambda: _decode_all(paths, skip_broken, cache_limit, instead),
             cache_dir=cache_dir,
             salt=f"skip_broken={skip_broken}",
         )
@@ -131,7 +133,9 @@ def _skipped(paths: Sequence[Path], good: Array) -> tuple[str, ...]:
     return (f"{len(lost):,} broken images were left out: {names}.",)
 
 
-def _check_headers(paths: Sequence[Path], skip_broken: bool) -> tuple[Array, list[tuple[int, ...]]]:
+def _check_headers(
+    paths: Sequence[Path], skip_broken: bool, instead: str
+) -> tuple[Array, list[tuple[int, ...]]]:
     """Which files have a good header, and the shapes these announce."""
     good: list[int] = []
     shapes: list[tuple[int, ...]] = []
@@ -148,26 +152,26 @@ def _check_headers(paths: Sequence[Path], skip_broken: bool) -> tuple[Array, lis
             continue
         good.append(i)
         shapes.append(shape)
-    _refuse(broken, len(paths), skip_broken, not good)
+    _refuse(broken, len(paths), skip_broken and bool(good), instead)
     return np.array(good, dtype=np.int64), shapes
 
 
-def _refuse(broken: list[DataError], total: int, skip_broken: bool, none_left: bool) -> None:
-    if not broken or (skip_broken and not none_left):
+def _refuse(broken: list[DataError], total: int, allowed: bool, instead: str) -> None:
+    if not broken or allowed:
         return
     if len(broken) == 1 and total > 1:
-        todo = f"{broken[0].todo}; or " if broken[0].todo else "mend or remove it, or "
-        raise DataError(broken[0].what, todo + _SKIP)
+        todo = f"{broken[0].todo}; or " if broken[0].todo else "mend it, or "
+        raise DataError(broken[0].what, todo + instead)
     listed = "".join(f"\n    {error.what}" for error in broken[:_NAMED])
     more = f"\n    and {len(broken) - _NAMED:,} more" if len(broken) > _NAMED else ""
     raise DataError(
         f"{len(broken):,} of {total:,} images are broken:{listed}{more}",
-        f"mend or remove them, or {_SKIP}",
+        f"mend them, or {instead}",
     )
 
 
-def _decode_all(paths: Sequence[Path], skip_broken: bool, limit: int) -> dict[str, Array]:
-    good, shapes = _check_headers(paths, skip_broken)
+def _decode_all(paths: Sequence[Path], skip_broken: bool, limit: int, instead: str) -> dict[str, Array]:
+    good, shapes = _check_headers(paths, skip_broken, instead)
     sizes = np.array([int(np.prod(s)) for s in shapes], dtype=np.int64)
     if sizes.sum() > limit:
         raise _TooLarge(good)
@@ -188,7 +192,7 @@ def _decode_all(paths: Sequence[Path], skip_broken: bool, limit: int) -> dict[st
         offsets.append(offsets[-1] + image.size)
         final.append((shape[0], shape[1], 1 if len(shape) == 2 else 3))
         kept.append(i)
-    _refuse(broken, len(paths), skip_broken, not kept)
+    _refuse(broken, len(paths), skip_broken and bool(kept), instead)
     return {
         "data": data[: offsets[-1]],
         "offsets": np.array(offsets, dtype=np.int64),

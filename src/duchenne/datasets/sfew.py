@@ -37,6 +37,10 @@ SFEW 2.0 is given out by its authors on a signed agreement. Lay its aligned face
     DATA/sfew/Val_Aligned_Faces/Angry/*.png ...
     DATA/sfew/train_labels.csv, val_labels.csv   (optional: columns image,label)
   and name DATA with --data or $DUCHENNE_DATA."""
+_BROKEN = (
+    "remove what is broken from its class folder, and its line from train_labels.csv or val_labels.csv where "
+    "these are there"
+)
 
 Labels = Literal["auto", "folders", "csv"]
 
@@ -80,7 +84,7 @@ def load_sfew(
         codes += found.codes
         parts += [part] * len(found.paths)
         notes += more
-    read = read_files(paths, cache_dir=cache_dir)
+    read = read_files(paths, cache_dir=cache_dir, instead=_BROKEN)
     pixels = read.images
     if not isinstance(pixels, np.ndarray) or pixels.shape[1:] != SHAPE:
         odd = next(i for i in range(len(paths)) if pixels[i].shape != SHAPE)
