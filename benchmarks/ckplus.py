@@ -1,6 +1,6 @@
 """How fast CK+ is read, and what a frozen body's cached features save on frames of its size.
 
-    python benchmarks/ckplus.py [--weights FOLDER] [--side 96] [--copies 10]
+    python benchmarks/ckplus.py [--weights FOLDER] [--side 300] [--copies 1]
 
 One thread; medians of several turns. A table of 560 rows and its frames of 48x48 are drawn for it, so that
 no data are needed. To reach: loading and splitting the table <= 0.2 s; reading and preprocessing >= 1,000
@@ -129,8 +129,8 @@ def main() -> None:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=raw)
     parser.add_argument("--weights", type=Path, help="Folder of MobileNet's weights; default: random ones.")
-    parser.add_argument("--side", type=int, default=96)
-    parser.add_argument("--copies", type=int, default=10)
+    parser.add_argument("--side", type=int, default=300)
+    parser.add_argument("--copies", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=3, help="Timed epochs of the head, a turn.")
     parser.add_argument("--turns", type=int, default=3)
     args = parser.parse_args()

@@ -28,10 +28,12 @@ def test_parameters_of_the_packaged_recipe_by_hand() -> None:
     assert stem + first + second + third + heads <= 2_500_000
 
 
-@pytest.mark.parametrize(("inside", "stride"), [(4, 1), (4, 2), (3, 1)])
-def test_block_is_its_formula(inside: int, stride: int) -> None:
+@pytest.mark.parametrize(
+    ("inside", "stride", "squeeze"), [(4, 1, 0), (4, 2, 0), (3, 1, 0), (4, 1, 2), (3, 2, 8)]
+)
+def test_block_is_its_formula(inside: int, stride: int, squeeze: int) -> None:
     torch.manual_seed(0)
-    block = Block(inside, 4, stride).eval()
+    block = Block(inside, 4, stride, squeeze).eval()
     for norm in (m for m in block.modules() if isinstance(m, torch.nn.BatchNorm2d)):
         torch.nn.init.uniform_(norm.weight)
         torch.nn.init.uniform_(norm.running_mean)
@@ -44,6 +46,12 @@ def test_block_is_its_formula(inside: int, stride: int) -> None:
 
     inner = norm(F.conv2d(x, block.first.weight, stride=stride, padding=1), block.first_norm).clamp(min=0)
     outer = norm(F.conv2d(inner, block.second.weight, padding=1), block.second_norm)
+    if squeeze:
+        down, up = block.gate.squeeze, block.gate.excite
+        means = outer.mean((2, 3))
+        hidden = (means @ down.weight[:, :, 0, 0].T + down.bias).clamp(min=0)
+        gates = torch.sigmoid(hidden @ up.weight[:, :, 0, 0].T + up.bias)
+        outer = outer * gates[:, :, None, None]
     beside = x
     if stride == 2 or inside != 4:
         conv, its_norm = block.beside  # type: ignore[misc]
@@ -57,6 +65,8 @@ def test_block_is_its_formula(inside: int, stride: int) -> None:
         ({"channels": [8, 16], "blocks": [1]}, "2 channels and 1 blocks"),
         ({"channels": [], "blocks": []}, "0 channels"),
         ({"stem": 0}, "learner.args.stem"),
+        ({"squeeze": -1}, "learner.args.squeeze"),
+        ({"squeeze": True}, "learner.args.squeeze"),
         ({"channels": [8, True], "blocks": [1, 1]}, "learner.args.channels"),
         ({"blocks": [1, 0, 1]}, "learner.args.blocks"),
         ({"dropout": 1.0}, "learner.args.dropout"),
