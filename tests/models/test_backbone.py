@@ -15,14 +15,20 @@ from transformers import (
     AutoModelForImageClassification,
     BertConfig,
     BertModel,
+    BitConfig,
     ConvNextConfig,
+    CvtConfig,
     Dinov2Config,
+    DINOv3ConvNextConfig,
     EfficientNetConfig,
     HGNetV2Config,
     HGNetV2ForImageClassification,
+    LevitConfig,
     MobileNetV1Config,
     MobileNetV2Config,
+    PvtConfig,
     ResNetConfig,
+    SwinConfig,
     ViTConfig,
     ViTMAEConfig,
     ViTMAEModel,
@@ -211,6 +217,19 @@ def test_images_arrive_at_the_end_of_a_random_body(name: str) -> None:
     assert features.std(0).mean() > 0.05 * features.abs().mean()
 
 
+def test_a_body_as_keras_draws_it() -> None:
+    torch.manual_seed(0)
+    net = Backbone(3, (64, 64), {"emotion": 7}, name="mobilenet-v1", init="keras")
+    kernels = [m.weight for m in net.body.modules() if isinstance(m, nn.Conv2d)]
+    depthwise = next(k for k in kernels if k.shape[1] == 1 and k.shape[0] == 512)
+    pointwise = next(k for k in kernels if k.shape[:2] == (512, 512))
+    # Keras: the limit is sqrt(6 / (fan in + fan out)), with 9 C and 9 for C kernels of 3x3 of their own.
+    for kernel, fans in ((depthwise, 9 * 512 + 9), (pointwise, 512 + 512)):
+        limit = (6 / fans) ** 0.5
+        assert 0.98 * limit < kernel.abs().max() <= limit
+        assert kernel.std().item() == pytest.approx(limit / 3**0.5, rel=0.02)
+
+
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 def test_bodies_by_name_are_as_large_as_published(name: str) -> None:
     with torch.device("meta"):
@@ -300,6 +319,8 @@ def test_the_heads_of_chan2023() -> None:
         ({"name": 3}, (48, 48), "name = 3"),
         ({"pretrained": "yes"}, (48, 48), "pretrained = 'yes'"),
         ({"grey": "mean"}, (48, 48), "grey = 'mean'"),
+        ({"init": "he"}, (48, 48), "init = 'he'"),
+        ({"init": "keras", "pretrained": True}, (48, 48), "pretrained weights are not drawn"),
         ({"head": "wang"}, (48, 48), "there is no head 'wang'\n  did you mean 'wang2020'"),
     ],
 )
@@ -348,6 +369,31 @@ def test_folders_that_do_not_do(folders: dict[str, Path], tmp_path: Path) -> Non
         )
     ).save_pretrained(text)
     assert "takes no RGB image" in refused(text)
+
+
+REFUSED: dict[str, tuple[Any, tuple[int, int], int]] = {  # configuration, input, the side to set
+    "dinov3_convnext": (DINOv3ConvNextConfig(hidden_sizes=[8] * 4, depths=[1] * 4), (31, 64), 64),
+    "swin": (SwinConfig(embed_dim=8, depths=[1] * 4, num_heads=[1] * 4), (48, 48), 224),
+    "levit": (LevitConfig(hidden_sizes=[16] * 3, depths=[1] * 3), (96, 96), 224),
+    "pvt": (PvtConfig(hidden_sizes=[8] * 4, depths=[1] * 4, num_attention_heads=[1] * 4), (50, 50), 224),
+    "cvt": (CvtConfig(), (8, 8), 16),
+    "bit": (BitConfig(depths=[1] * 4), (4, 4), 32),
+}
+
+
+@pytest.mark.parametrize("kind", REFUSED)
+def test_an_input_below_a_bodys_stride_is_told_in_our_words(kind: str, tmp_path: Path) -> None:
+    config, size, side = REFUSED[kind]
+    config.save_pretrained(tmp_path)
+    with pytest.raises(RecipeError) as caught:
+        Backbone(3, size, OUT, name=str(tmp_path))
+    said = str(caught.value)
+    own = f"of {size[0]}x{size[1]} (too small for it, or no multiple of its stride): "
+    assert own in said or "is smaller than the stride of backbone" in said
+    assert f"set preprocess.size = [{side}, {side}]" in said or f"set preprocess.size to {side}" in said
+    body = make_body("try", config, False).eval()
+    with torch.no_grad():
+        assert body(torch.zeros(1, 3, side, side)).last_hidden_state.isfinite().all()
 
 
 def test_a_net_for_one_size_names_it(folders: dict[str, Path]) -> None:

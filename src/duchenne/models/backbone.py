@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Literal
 
 import torch
@@ -12,9 +13,12 @@ from ..errors import RecipeError
 from .bodies import Config, config_to_json, make_body, read_config
 from .frozen import train_only
 from .heads import make_heads
+from .keras_init import keras_init
 
 # A side at which the stride of a body is measured: all published ones divide it.
 _PROBE = 256
+# Sides tried where a body refuses the input, to say what it takes.
+_SIDES = range(32, 513, 32)
 
 _STEMS = (1, 2, 4)
 
@@ -36,6 +40,7 @@ class Backbone(nn.Module):
         head: A key of `heads.HEADS`.
         stem_stride: Of a ResNet's first convolution and max pool together: 4 as published; 2: the convolution
             has stride 1; 1: the pool is gone too. For small images.
+        init: How a body without pretrained weights begins: as the "library" draws it, or as "keras" does.
         config: Configuration as JSON, read in the place of the name's: what a checkpoint keeps, so that it
             can be loaded where the folder or the hub is not.
 
@@ -56,13 +61,16 @@ class Backbone(nn.Module):
         grey: Literal["repeat", "sum"] = "repeat",
         head: str = "linear",
         stem_stride: int = 4,
+        init: Literal["library", "keras"] = "library",
         config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        _check(name, pretrained, frozen, grey, stem_stride)
+        _check(name, pretrained, frozen, grey, stem_stride, init)
         settings = read_config(name, pretrained, config)
         features, unused = _tried(name, settings, size, stem_stride)
         self.body = make_body(name, settings, pretrained)
+        if init == "keras":
+            keras_init(self.body)
         for parameter in unused:
             # Several processes would wait for ever for its gradient.
             self.body.get_parameter(parameter).requires_grad_(False)
@@ -100,7 +108,7 @@ class Backbone(nn.Module):
         return logits
 
 
-def _check(name: str, pretrained: bool, frozen: bool, grey: str, stem_stride: int) -> None:
+def _check(name: str, pretrained: bool, frozen: bool, grey: str, stem_stride: int, init: str) -> None:
     if not isinstance(name, str) or not name:
         raise RecipeError(f"learner.args.name = {name!r}: must be a name, a folder or the hub's owner/name")
     for field, value in (("pretrained", pretrained), ("frozen", frozen)):
@@ -108,6 +116,12 @@ def _check(name: str, pretrained: bool, frozen: bool, grey: str, stem_stride: in
             raise RecipeError(f"learner.args.{field} = {value!r}: must be true or false")
     if grey not in ("repeat", "sum"):
         raise RecipeError(f"learner.args.grey = {grey!r}: must be 'repeat' or 'sum'")
+    if init not in ("library", "keras"):
+        raise RecipeError(f"learner.args.init = {init!r}: must be 'library' or 'keras'")
+    if init == "keras" and pretrained:
+        raise RecipeError(
+            "learner.args.init = 'keras': pretrained weights are not drawn", "leave one of both out"
+        )
     if stem_stride not in _STEMS:
         raise RecipeError(f"learner.args.stem_stride = {stem_stride!r}: must be 4, 2 or 1")
 
@@ -135,9 +149,7 @@ def _tried(name: str, config: Config, size: tuple[int, int], stem_stride: int) -
     Raises:
         RecipeError: The body does not take images of that size.
     """
-    with torch.device("meta"):
-        twin = make_body(name, config, pretrained=False).eval()
-    _set_stem(name, twin, stem_stride)
+    twin = _twin(name, config, stem_stride)
     stride = _stride(twin)
     if min(size) < stride:
         raise RecipeError(
@@ -150,11 +162,21 @@ def _tried(name: str, config: Config, size: tuple[int, int], stem_stride: int) -
             pooled.sum().backward()  # type: ignore[no-untyped-call]
     except Exception as error:  # the library's bodies check their input each in their own way
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        why, todo = _taken(_twin(name, config, stem_stride), max(size))
         raise RecipeError(
-            f"learner.args.name = '{name}': this body takes no RGB image of {size[0]}x{size[1]}: {reason}",
-            "set preprocess.size as its config.json says, or choose an image net",
+            f"learner.args.name = '{name}': this body takes no RGB image of {size[0]}x{size[1]}{why}: "
+            + reason,
+            todo,
         ) from None
     return pooled.shape[1], tuple(n for n, p in twin.named_parameters() if p.grad is None)
+
+
+def _twin(name: str, config: Config, stem_stride: int) -> nn.Module:
+    """The body without memory."""
+    with torch.device("meta"):
+        twin = make_body(name, config, pretrained=False).eval()
+    _set_stem(name, twin, stem_stride)
+    return twin
 
 
 def _stride(twin: nn.Module) -> int:
@@ -165,6 +187,26 @@ def _stride(twin: nn.Module) -> int:
     except Exception:  # made for one size only: the size itself is tried next
         return 1
     return _PROBE // last.shape[2] if last.ndim == 4 else 1
+
+
+def _taken(twin: nn.Module, wanted: int) -> tuple[str, str]:
+    """Why an input was refused, and what to do, by the squares that the body does take."""
+    own = getattr(twin.config, "image_size", None)
+    sides = sorted({*_SIDES, *([own] if isinstance(own, int) else [])})
+    good: list[int] = []
+    for side in reversed(sides):  # Swin's windows shrink with an input that is too small, and stay so
+        with suppress(Exception), torch.no_grad():
+            _pooled(twin, torch.zeros(1, 3, side, side, device="meta"))
+            good.insert(0, side)
+    if not good:
+        return "", "choose an image net"
+    side = next((s for s in good if s >= wanted), good[-1])
+    from_on = good == [s for s in sides if s >= good[0]]
+    told = f"those of {good[0]} or more a side" if from_on else "those of " + ", ".join(map(str, good))
+    return (
+        " (too small for it, or no multiple of its stride)",
+        f"set preprocess.size = [{side}, {side}]; of the squares tried it takes {told}",
+    )
 
 
 def _set_stem(name: str, body: Any, stem_stride: int) -> None:
