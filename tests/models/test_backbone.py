@@ -338,6 +338,19 @@ def test_a_hub_out_of_reach_says_how_to_use_a_folder(monkeypatch: pytest.MonkeyP
         assert "hf download OWNER/NAME --local-dir FOLDER" in caught.value.todo
 
 
+def test_an_unreachable_hub_is_asked_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
+    slept: list[float] = []
+    monkeypatch.setattr("time.sleep", slept.append)  # of the client's, between its attempts
+    with pytest.raises(RecipeError, match="nobody/there-is-no-such-net' cannot be read") as caught:
+        make_model("backbone", 1, (48, 48), OUT, {"name": "nobody/there-is-no-such-net"})
+    assert "hf download OWNER/NAME --local-dir FOLDER" in caught.value.todo
+    assert slept == []
+    assert "Retrying" not in caplog.text
+
+
 def test_folders_that_do_not_do(folders: dict[str, Path], tmp_path: Path) -> None:
     def refused(folder: Path, **more: Any) -> str:
         with pytest.raises(RecipeError) as caught:

@@ -97,7 +97,7 @@ def read_config(name: str, pretrained: bool, kept: Mapping[str, Any] | None = No
     where = source_of(name)
     with _errors(name, f"the configuration of '{where}' cannot be read", _todo(where)):
         return transformers.AutoConfig.from_pretrained(
-            where, local_files_only=Path(where).is_dir(), trust_remote_code=False
+            where, local_files_only=_is_here_alone(where), trust_remote_code=False
         )
 
 
@@ -122,7 +122,7 @@ def make_body(name: str, config: Config, pretrained: bool) -> nn.Module:
                 where,
                 config=config,
                 use_safetensors=True,
-                local_files_only=Path(where).is_dir(),
+                local_files_only=_is_here_alone(where),
                 trust_remote_code=False,
                 output_loading_info=True,
             )
@@ -163,6 +163,24 @@ def source_of(name: str) -> str:
         f"learner.args.name = '{name}': neither a backbone by name, nor a folder, nor the hub's owner/name",
         did_you_mean(name, FAMILIES),
     )
+
+
+def _is_here_alone(where: str) -> bool:
+    """Whether to read from this machine alone: a folder, or the cache where the hub does not answer.
+
+    The hub's client would ask an unreachable hub six times, half a minute in all; one request tells.
+    """
+    if Path(where).is_dir():
+        return True
+    from huggingface_hub import constants, get_session
+
+    try:
+        get_session().head(constants.ENDPOINT, timeout=constants.HF_HUB_ETAG_TIMEOUT)
+    except (
+        Exception
+    ):  # the client's kinds differ between its versions; an answer of any status is none of them
+        return True
+    return False
 
 
 def config_to_json(config: Config) -> dict[str, Any]:
