@@ -28,6 +28,7 @@ import numpy as np
 import torch
 
 from duchenne.artifacts import Artifact
+from duchenne.experiment import Run
 from duchenne.learners.torch_learner import TorchLearner
 from duchenne.models import make_model
 
@@ -127,6 +128,7 @@ def main() -> None:
     learner = TorchLearner.load(given.run / "checkpoints" / "best.safetensors")
     report_speed(learner, models, given.pairs)
     if given.data is not None:
+        Run.open(given.run).note_test_read("benchmarks/inference.py", learner.best_["epoch"])
         report_accuracy(learner, models, given.data)
 
 
