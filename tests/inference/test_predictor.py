@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -212,3 +213,24 @@ def test_an_image_file_too_small_for_a_face_is_an_error(model: Path, tmp_path: P
         f"{tmp_path / name} is too small: {size}; the least is 8x8"
         for name, size in (("a.png", "1x1"), ("b.png", "900x7"))
     ]
+
+
+@pytest.mark.parametrize(
+    "how", ["Predictor.load(sys.argv[1])", "Predictor.from_run(sys.argv[2])", "Predictor()"]
+)
+def test_nothing_is_kept_or_sent_by_the_runtime(how: str, model: Path, tmp_path: Path, save_run: Any) -> None:
+    """onnxruntime's events: a data base and an identifier under the user's cache where they are not off."""
+    run = save_run(tmp_path / "run")
+    home = tmp_path / "home"
+    home.mkdir()
+    names = ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME", "CI", "GITHUB_ACTIONS", "ORT_RUNNING_UNIT_TESTS")
+    kept = {name: value for name, value in os.environ.items() if name not in names}
+    code = (
+        f"import os, sys\nfrom duchenne import Predictor\n{how}\nprint(os.environ['ORT_DISABLE_TELEMETRY'])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(model), str(run)],
+        capture_output=True, text=True, env={**kept, "HOME": str(home)}, cwd=tmp_path,
+    )  # fmt: skip
+    assert done.stdout == "1\n", done.stderr
+    assert [p for p in home.rglob("*") if p.is_file() and "icrosoft" in str(p)] == []
