@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from duchenne import __version__
-from duchenne.cli import EXTRAS, app
+from duchenne.cli import EXTRAS, app, main
 
 VERBS = [
     ["train"], ["tune"], ["finetune"], ["grow"], ["growth"], ["evaluate"], ["report"], ["compare"],
@@ -203,3 +203,17 @@ def test_one_verb_is_made_without_the_others_and_help_lists_all(call: Callable[.
     assert set(done.stdout.split()) & files == {"predict"}
     listed = call("--help").out.partition("Commands:\n")[2]
     assert [line.split()[0] for line in listed.splitlines() if line[2] != " "] == list(app.VERBS)
+
+
+def test_an_error_message_does_not_steer_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may quote a name out of a folder or a file of other people."""
+    monkeypatch.setattr(sys, "argv", ["duchenne", "predict", "a.png", "--model", "\x1b[31mred\u202e"])
+    with pytest.raises(SystemExit):
+        main()
+    said = capsys.readouterr().err
+    assert "\\x1b[31mred\\u202e" in said
+    assert "\x1b" not in said
+    assert "\u202e" not in said
+    assert said.count("\n") >= 1

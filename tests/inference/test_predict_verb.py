@@ -18,10 +18,12 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from duchenne.cli.predict import predict_command
+from duchenne.cli.live import Bars
+from duchenne.cli.predict import _writer, predict_command
 from duchenne.cli.text import TextWriter, printable
 from duchenne.errors import RecipeError, RunError
 from duchenne.inference import Predictor, csv_columns
+from duchenne.inference.videofile import Frame
 from duchenne.labels import Output
 
 
@@ -167,6 +169,44 @@ def test_file_names_do_not_steer_the_terminal() -> None:
     assert "\x1b" not in line
     assert line.index(" | ") == head.index(" | ") == 60
     assert line.endswith("\\x1bend.png | no face")
+
+
+def test_labels_do_not_steer_the_terminal() -> None:
+    """They come from folders' names and other people's cards."""
+    output = Output("emo\x1btion", "single", ("\x1b[31mred\u202e", "sad"))
+    scores = [{"label": label, "score": 0.5} for label in output.labels]
+    face: Any = {
+        "box": [0, 0, 9, 9], "detector_score": None, "landmarks": None, "track": 1,
+        "labels": {output.name: output.labels[0]}, "outputs": {output.name: scores},
+        "smoothed": {output.name: scores}, "steady": {output.name: output.labels[0]},
+    }  # fmt: skip
+    out = io.StringIO()
+    TextWriter(out, [output], 5, 2).write({"path": "a.png", "error": None, "note": None, "faces": [face]})
+    record: Any = {"path": "camera 0", "time": 0.0, "frame": 0, "error": None, "note": None, "faces": [face]}
+    frame: Any = Frame(0, 0.0, np.zeros((9, 9, 3), np.uint8))
+    Bars(out, (output,)).show(frame, record)
+    live = Terminal()
+    Bars(live, (output,)).show(frame, record)
+    assert out.getvalue().count("\\x1b[31mred\\u202e") == 2
+    assert live.getvalue().count("\\x1b[31mred\\u202e") == 2
+    said = out.getvalue() + live.getvalue().replace("\x1b[J", "")
+    assert "\x1b" not in said
+    assert "\u202e" not in said
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_csv_on_a_terminal_has_no_control_characters() -> None:
+    output = Output("emotion", "single", ("happy", "sad"))
+    record: Any = {"path": "a\x1b[31m\u202e.png", "error": "no\ne", "note": None, "faces": []}
+    for out, path in ((Terminal(), "a\\x1b[31m\\u202e.png"), (io.StringIO(), record["path"])):
+        _writer("csv", out, [output], [], 3, False).write(record)
+        head, row = csv.reader(io.StringIO(out.getvalue()))
+        assert head[0] == "path"
+        assert row[:2] == [path, "no\ne"]
 
 
 def test_a_file_name_that_is_no_text(call: Any, model: Path, images: Path) -> None:

@@ -92,3 +92,25 @@ def test_unsure_is_said_of_single_outputs_alone_and_the_scores_stay() -> None:
     (row,) = csv.DictReader(io.StringIO(out.getvalue()))
     assert (row["emotion_label"], row["emotion_score"], row["emotion.sad"]) == ("unsure", "0.75", "0.75")
     assert row["au_label"] == "AU6"
+
+
+def test_csv_holds_no_formula() -> None:
+    """A spreadsheet runs what begins so; a path keeps its meaning."""
+    output = Output("emotion", "single", ("=cmd|' /C calc'!A1", "sad"))
+    out = io.StringIO()
+    writer = CsvWriter(out, [output])
+    for path in ("=1+1.jpg", "+1.jpg", "-1.jpg", "@SUM(1).jpg", "\tx.jpg", "\rx.jpg"):
+        writer.write({"path": path, "error": f"{path} is empty", "note": None, "faces": []})
+    one = scores([output], {"emotion": np.array([[0.75, 0.25]], np.float32)}, 0)
+    one_face: Any = {
+        "box": [1, 2, 3, 4], "detector_score": None, "landmarks": None,
+        "labels": said([output], one, 0.0), "outputs": one,
+    }  # fmt: skip
+    writer.write({"path": "-", "error": None, "note": None, "faces": [one_face]})
+    writer.write({"path": "a=b.jpg", "error": None, "note": None, "faces": []})
+    rows = list(csv.reader(io.StringIO(out.getvalue(), newline="")))[1:]
+    assert not [cell for row in rows for cell in row if cell != "-" and cell.startswith(tuple("=+-@\t\r\n"))]
+    assert rows[0][:2] == ["./=1+1.jpg", "./=1+1.jpg is empty"]
+    assert rows[6][0] == "-"
+    assert rows[6][8] == "'=cmd|' /C calc'!A1"
+    assert rows[7][0] == "a=b.jpg"

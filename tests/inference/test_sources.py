@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -88,7 +89,7 @@ def test_broken_link_and_pipe_in_a_folder(tree: Path) -> None:
     os.mkfifo(tree / "f/pipe.png")
     errors = {s.path: s.error for s in expand(["f"]) if s.error}
     assert errors == {
-        "f/gone.png": "f/gone.png does not exist",
+        "f/gone.png": "f/gone.png is a link that leads to no file",
         "f/pipe.png": "f/pipe.png is not a regular file",
     }
 
@@ -100,6 +101,39 @@ def test_a_named_pipe_is_read(tree: Path) -> None:
     (source,) = expand(["pipe"])
     writer.join()
     assert (source.path, source.data) == ("pipe", b"bytes")
+
+
+@pytest.mark.timeout(30)
+def test_a_pipe_to_which_nobody_writes_stops_nothing(tree: Path) -> None:
+    os.mkfifo(tree / "pipe.png")
+    for named in ("pipe.png", "pip*.png"):
+        (source,) = expand([named])
+        assert (source.path, source.data, source.error) == ("pipe.png", None, "pipe.png is empty")
+
+
+def test_a_pipe_whose_writer_is_slow_is_waited_for(tree: Path) -> None:
+    os.mkfifo(tree / "pipe")
+
+    def write() -> None:
+        with (tree / "pipe").open("wb") as pipe:
+            for part in (b"by", b"tes"):
+                time.sleep(0.2)
+                pipe.write(part)
+                pipe.flush()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    time.sleep(0.1)  # until it waits for a reader
+    (source,) = expand(["pipe"])
+    writer.join()
+    assert source.data == b"bytes"
+
+
+def test_links_in_a_circle(tree: Path) -> None:
+    (tree / "one.png").symlink_to(tree / "two.png")
+    (tree / "two.png").symlink_to(tree / "one.png")
+    (source,) = expand(["one.png"])
+    assert source.error == "one.png is a link that leads to no file"
 
 
 def test_standard_input(tree: Path) -> None:

@@ -99,6 +99,15 @@ def test_csv_timelines_and_drawings(call: Any, mixed: Path, model: Path) -> None
     assert len(list(VideoFile("drawn/a.mp4", every=1).frames())) == 5
 
 
+def test_a_refused_drawing_leaves_the_old_timeline(call: Any, mixed: Path) -> None:
+    Path("t.csv").write_text("old")
+    Path("drawn").mkdir()
+    Path("drawn/mine.png").write_bytes(b"x")
+    result = call("predict", "mixed/a.mp4", "--timeline", "t.csv", "--draw", "drawn")
+    assert "drawn is not empty" in str(result.exception)
+    assert Path("t.csv").read_text() == "old"
+
+
 def test_text_has_times_and_numbers(call: Any, mixed: Path) -> None:
     result = call("predict", "mixed/a.mp4", "mixed/d.mp4", "--every", "25", "--format", "text", "--top", "1")
     assert result.exit_code == 3

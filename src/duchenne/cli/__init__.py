@@ -89,5 +89,8 @@ def _cause(error: BaseException) -> BaseException | None:
 
 
 def _fail(message: str, code: int = 1) -> NoReturn:
-    print(f"error: {message}", file=sys.stderr)
+    from .text import printable
+
+    # What a message quotes of files and folders steers no terminal.
+    print("\n".join(map(printable, f"error: {message}".split("\n"))), file=sys.stderr)
     sys.exit(code)

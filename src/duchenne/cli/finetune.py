@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .options import RUNS, Accelerator, AsJson, Devices, Overrides, RunsDir, print_json
+from .text import printable
 
 if TYPE_CHECKING:
     from ..experiment.finetune import Plan
@@ -76,10 +77,12 @@ def finetune_command(
 def _say(plan: Plan) -> None:
     """What is there and what is new, before the training begins."""
     if plan.counts:
-        counts = ", ".join(f"{label} {n:,}" for label, n in plan.counts.items())
+        counts = ", ".join(f"{printable(label)} {n:,}" for label, n in plan.counts.items())
         typer.echo(f"training images: {counts}", err=True)
-    typer.echo(f"labels that the packaged model knows: {', '.join(plan.known) or 'none'}", err=True)
+    typer.echo(
+        f"labels that the packaged model knows: {printable(', '.join(plan.known)) or 'none'}", err=True
+    )
     if plan.new:
-        typer.echo(f"new labels: {', '.join(plan.new)}", err=True)
+        typer.echo(f"new labels: {printable(', '.join(plan.new))}", err=True)
     for note in plan.notes:
-        typer.echo(f"note: {note}", err=True)
+        typer.echo(f"note: {printable(note)}", err=True)

@@ -65,15 +65,14 @@ class Bars:
         return True
 
     def _block(self, record: FrameRecord) -> list[str]:
-        width = max(len(label) for label in self._output.labels)
+        width = max(len(printable(label)) for label in self._output.labels)
         lines = [] if record["faces"] else ["no face"]
         for face in record["faces"]:
             scores = {s["label"]: s["score"] for s in face["smoothed"][self._output.name]}
-            lines.append(f"face {face['track']}: {face['steady'].get(self._output.name, '')}")
+            lines.append(f"face {face['track']}: {printable(face['steady'].get(self._output.name, ''))}")
             for label in self._output.labels:
-                lines.append(
-                    f"  {label.ljust(width)} {scores[label]:.2f} {'#' * round(_BAR * scores[label])}"
-                )
+                bar = "#" * round(_BAR * scores[label])
+                lines.append(f"  {printable(label).ljust(width)} {scores[label]:.2f} {bar}")
         return lines
 
     def _plain(self, record: FrameRecord) -> list[str]:
@@ -84,7 +83,9 @@ class Bars:
             label = face["steady"].get(self._output.name, best["label"])
             score = next((s["score"] for s in face["smoothed"][self._output.name] if s["label"] == label),
                          best["score"])  # fmt: skip
-            lines.append(f"{at} face {face['track']}: {label} {score:.2f} {'#' * round(_BAR * score)}")
+            lines.append(
+                f"{at} face {face['track']}: {printable(label)} {score:.2f} {'#' * round(_BAR * score)}"
+            )
         return lines
 
     def close(self) -> None:

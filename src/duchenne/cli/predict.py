@@ -8,13 +8,13 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
 
 import typer
 
 from ..errors import RecipeError, RunError, did_you_mean
 from .options import RUNS, Abstain, AsJson, Faces, MinFace, ModelName, RunsDir
-from .text import TextWriter, printable
+from .text import PrintableLines, TextWriter, printable
 from .video import Every, Fps, Smooth, TimelineFiles, Timelines, VideoTextWriter, make_settings, mixed_records
 
 if TYPE_CHECKING:
@@ -90,9 +90,10 @@ def predict_command(
     sources = list(expand(paths, suffixes=SUFFIXES | VIDEO_SUFFIXES))
     moving = list(map(is_video, sources))
     done = failed = noted = 0
+    # Refused before a file of --timeline is begun anew.
+    drawing = None if draw is None else DrawingFolder(draw, predictor.artifact.outputs)
     with Timelines(timeline or [], predictor.artifact.outputs) as timelines, _opened(out) as file:
         writer = _writer(kind, file, predictor.artifact.outputs, sources, top, any(moving))
-        drawing = None if draw is None else DrawingFolder(draw, predictor.artifact.outputs)
         quiet = any(moving) or (out is None and sys.stdout.isatty())
         answers = mixed_records(
             predictor, sources, moving, settings, timelines, drawing,
@@ -130,6 +131,7 @@ def _writer(
     from ..inference.video_files import VideoCsvWriter
 
     if kind == "csv":
+        file = cast(TextIO, PrintableLines(file)) if file.isatty() else file
         return VideoCsvWriter(file, outputs) if videos else CsvWriter(file, outputs)
     if kind == "jsonl":
         return JsonLinesWriter(file)

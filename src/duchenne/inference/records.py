@@ -83,6 +83,19 @@ class JsonLinesWriter:
         self._out.write(json.dumps(record, allow_nan=False) + "\n")
 
 
+class CsvRows:
+    """Rows as ``csv.writer`` writes them, but a carriage return is quoted: bare, it ends the row."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._plain = csv.writer(out, lineterminator="\n")
+        self._quoted = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
+
+    def writerow(self, row: Sequence[Any]) -> None:
+        """Write one row."""
+        bare = any(isinstance(cell, str) and "\r" in cell for cell in row)
+        (self._quoted if bare else self._plain).writerow(row)
+
+
 class CsvWriter:
     """One row a face, and one row for an image without faces or with an error; see `csv_columns`.
 
@@ -91,17 +104,33 @@ class CsvWriter:
 
     def __init__(self, out: TextIO, outputs: Sequence[Output]) -> None:
         self._outputs = tuple(outputs)
-        self._csv = csv.writer(out, lineterminator="\n")
+        self._csv = CsvRows(out)
         self._csv.writerow(csv_columns(outputs))
 
     def write(self, record: Record) -> None:
         """Write the image's rows."""
-        self._csv.writerows(csv_rows(self._outputs, record))
+        for row in csv_rows(self._outputs, record):
+            self._csv.writerow(row)
+
+
+# What spreadsheets begin a formula with, as it stands or behind a blank that they leave out.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def csv_path(path: str | None) -> str:
+    """A path that no spreadsheet takes for a formula: ``=a.jpg`` becomes ``./=a.jpg``, which is the same."""
+    text = path or ""
+    return f"./{text}" if text.startswith(_FORMULA) and text != "-" else text
+
+
+def csv_label(label: str) -> str:
+    """A label that no spreadsheet takes for a formula: an apostrophe, which they do not show, before it."""
+    return f"'{label}" if label.startswith(_FORMULA) else label
 
 
 def csv_rows(outputs: Sequence[Output], record: Record) -> Iterator[list[Any]]:
     """The rows of an image: one a face, or a single one; see `csv_columns`."""
-    head = [record["path"] or "", record["error"] or ""]
+    head = [csv_path(record["path"]), csv_path(record["error"])]  # an error begins with the path
     if not record["faces"]:
         yield head + [""] * (len(csv_columns(outputs)) - len(head))
     for number, face in enumerate(record["faces"]):
@@ -111,7 +140,7 @@ def csv_rows(outputs: Sequence[Output], record: Record) -> Iterator[list[Any]]:
             best = face["outputs"][output.name][0]
             scores = {s["label"]: s["score"] for s in face["outputs"][output.name]}
             said = face["labels"].get(output.name, best["label"])
-            row += [said, best["score"], *(scores[label] for label in output.labels)]
+            row += [csv_label(said), best["score"], *(scores[label] for label in output.labels)]
         yield row
 
 
@@ -120,7 +149,8 @@ def csv_columns(outputs: Sequence[Output]) -> list[str]:
 
     ``path, error, face, x, y, w, h, detector_score``, then per output ``<output>_label`` (what is said:
     "unsure" where the best score is below the least one asked for) and ``<output>_score`` (of the best
-    label), and a column ``<output>.<label>`` per label, in the model's order. ``face`` counts from 0.
+    label), and a column ``<output>.<label>`` per label, in the model's order. ``face`` counts from 0. Paths
+    and labels that a spreadsheet would run as a formula are marked: `csv_path`, `csv_label`.
     """
     columns = ["path", "error", "face", "x", "y", "w", "h", "detector_score"]
     for output in outputs:

@@ -89,13 +89,24 @@ def _file(path: str) -> Source:
     """A file the user named; a pipe can be read once only, so it is read here."""
     if os.path.isfile(path):
         return Source(path, Path(path))
+    if os.path.islink(path) and not os.path.exists(path):
+        return Source(path, error=f"{path} is a link that leads to no file")
     if not os.path.exists(path):
-        return Source(path, error=f"{path} does not exist")
+        return Source(path, error=f"{path or repr(path)} does not exist")
     try:
-        with open(path, "rb") as pipe:
+        with open(path, "rb", opener=_at_once) as pipe:
             return _read(path, path, pipe)
     except OSError as error:
         return Source(path, error=f"{path} cannot be read: {error.strerror}")
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open without waiting for somebody to write to a pipe; where nobody does, its end is read."""
+    waits = getattr(os, "O_NONBLOCK", 0)
+    file = os.open(path, flags | waits)
+    if waits:
+        os.set_blocking(file, True)
+    return file
 
 
 def _is_image(path: str, suffixes: frozenset[str]) -> bool:

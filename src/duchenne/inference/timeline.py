@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from typing import Any, TextIO
 
 from ..labels import Output
-from .records import UNSURE
+from .records import UNSURE, CsvRows, csv_label, csv_path
 from .video import FrameRecord
 
 # At most so many points of time a face are kept for the picture: beyond, two neighbours become one.
@@ -30,16 +29,19 @@ class TimelineCsv:
 
     def __init__(self, out: TextIO, outputs: Sequence[Output]) -> None:
         self._outputs = tuple(outputs)
-        self._csv = csv.writer(out, lineterminator="\n")
+        self._csv = CsvRows(out)
         self._csv.writerow(timeline_columns(outputs))
 
     def write(self, record: FrameRecord) -> None:
         """Write the frame's rows; none where there is no face."""
         for face in record["faces"]:
-            row: list[Any] = [record["path"] or "", record["time"], face["track"]]
+            row: list[Any] = [csv_path(record["path"]), record["time"], face["track"]]
             for output in self._outputs:
                 scores = {s["label"]: s["score"] for s in face["smoothed"][output.name]}
-                row += [face["steady"].get(output.name, ""), *(scores[label] for label in output.labels)]
+                row += [
+                    csv_label(face["steady"].get(output.name, "")),
+                    *(scores[label] for label in output.labels),
+                ]
             self._csv.writerow(row)
 
 

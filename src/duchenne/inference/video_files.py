@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -14,7 +13,7 @@ import numpy.typing as npt
 from ..errors import RunError
 from ..labels import Output
 from .draw import draw_faces
-from .records import UNSURE, Face, Record, csv_columns, csv_rows
+from .records import UNSURE, CsvRows, Face, Record, csv_columns, csv_label, csv_rows
 from .video import FrameRecord, TrackedFace
 from .videofile import Frame, is_text, quiet_decoder
 
@@ -40,7 +39,7 @@ class VideoCsvWriter:
     def __init__(self, out: TextIO, outputs: Sequence[Output]) -> None:
         self._outputs = tuple(outputs)
         self._width = len(video_columns(outputs))
-        self._csv = csv.writer(out, lineterminator="\n")
+        self._csv = CsvRows(out)
         self._csv.writerow(video_columns(outputs))
 
     def write(self, record: Record | FrameRecord) -> None:
@@ -54,7 +53,10 @@ class VideoCsvWriter:
                 row.append(face["track"])
                 for output in self._outputs:
                     scores = {s["label"]: s["score"] for s in face["smoothed"][output.name]}
-                    row += [face["steady"].get(output.name, ""), *(scores[label] for label in output.labels)]
+                    row += [
+                        csv_label(face["steady"].get(output.name, "")),
+                        *(scores[label] for label in output.labels),
+                    ]
             self._csv.writerow(row + [""] * (self._width - len(row)))
 
 
