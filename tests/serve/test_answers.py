@@ -173,6 +173,14 @@ def test_model_health_and_schema(server: Any) -> None:
     assert schema["components"]["schemas"]["RecordForm"]["required"] == ["path", "error", "note", "faces"]
 
 
+def test_head_is_get_without_the_body(server: Any) -> None:
+    for path in ("/", "/health", "/model", "/openapi.json", "/predict", "/nothing"):
+        got, head = server.ask("GET", path), server.ask("HEAD", path)
+        assert (head.status, head.body) == (got.status, b""), path
+        assert head.headers["content-length"] == str(len(got.body)), path
+    assert list(server.ask("GET", "/openapi.json").json["paths"]["/health"]) == ["get"]
+
+
 def test_pages_that_load_from_elsewhere_are_not_there(server: Any) -> None:
     for path in ("/docs", "/redoc", "/nothing", "/../etc/passwd", "/predict/"):
         reply = server.ask("GET", path)

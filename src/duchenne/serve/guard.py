@@ -58,7 +58,9 @@ class Guard:
 
         try:
             self._access.check(scope["method"], scope["path"], scope["headers"])
-            await self._app(scope, receive, answer)
+            # A server must answer HEAD where it answers GET (RFC 9110, 9.1); uvicorn leaves out the body.
+            asked = {**scope, "method": "GET"} if scope["method"] == "HEAD" else scope
+            await self._app(asked, receive, answer)
         except Refused as refused:
             await refusal_response(refused)(scope, receive, answer)
         except TimeoutError:
