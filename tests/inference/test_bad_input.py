@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from duchenne.inference import Predictor, expand
+from duchenne.inference import Predictor, Source, expand, is_video, predict_video
 
 Ask = Callable[[bytes, str], Any]
 
@@ -163,3 +163,15 @@ def test_two_hundred_mutated_images(tmp_path: Path) -> None:
     assert said.total() == 200
     assert said["1 faces"] > 20, "the seeds' faces are not found: the run shows little"
     assert sum(count for what, count in said.items() if "faces" not in what) > 20
+
+
+@pytest.mark.parametrize("name", ["a\0b.png", "\ud83d.png"])
+def test_what_can_be_no_files_name_is_its_rows_error(model: Path, name: str) -> None:
+    predictor = Predictor.load(model, faces="whole")
+    good = np.zeros((9, 9), np.uint8)
+    bad, other = predictor.predict([name, good])
+    assert (bad["path"], bad["error"]) == (name, f"{name!r} is no file's name")
+    assert other["error"] is None
+    (record,) = predict_video(predictor, name)
+    assert record["error"] == f"{name!r} is no file's name"
+    assert not is_video(Source(name, Path(name)))

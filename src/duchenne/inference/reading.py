@@ -51,8 +51,11 @@ def read_image(source: Source) -> tuple[Array, str | None]:
             raise DataError(
                 f"{name} is a folder, not an image", "name it on its own to predict what it holds"
             )
-        with data.open("rb") as file:
-            head = file.read(4)
+        try:
+            with data.open("rb") as file:
+                head = file.read(4)
+        except ValueError:  # a zero byte, or a half of a surrogate pair
+            raise DataError(f"{name!r} is no file's name") from None
     else:
         head = data[:4]
     if not head:

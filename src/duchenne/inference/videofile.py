@@ -70,7 +70,7 @@ def is_video(source: Source) -> bool:
     try:
         with source.data.open("rb") as file:
             head = file.read(_HEAD)
-    except OSError:
+    except (OSError, ValueError):  # the latter: no file's name
         head = b""
     if _is_container(head):
         return True
@@ -126,7 +126,11 @@ class VideoFile:
         self.seen = 0
         self.broken: str | None = None
         self._every, self._asked, self._max_pixels = every, fps, max_pixels
-        with self.path.open("rb") as file:
+        try:
+            opened = self.path.open("rb")
+        except ValueError:  # a zero byte, or a half of a surrogate pair
+            raise DataError(f"{str(path)!r} is no file's name") from None
+        with opened as file:
             head = file.read(_HEAD)
             if not head:
                 raise DataError(f"{path} is empty")
