@@ -85,3 +85,22 @@ def test_the_verb(photos_of_classes: Path, tmp_path: Path) -> None:
     said = CliRunner().invoke(app, [str(photos_of_classes), str(tmp_path / "out2"), "--size", "32"])
     assert said.exit_code == 0
     assert all(cv2.imread(str(p)).shape == (32, 32, 3) for p in (tmp_path / "out2").rglob("*.png"))
+
+
+def test_the_manifest_holds_no_formula_and_one_row_a_face(
+    tmp_path: Path, drawn_photo: Callable[..., Any]
+) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    names = ["=1+1.png", "a\rb.png", "@x.png"]
+    for name in names:
+        (photos / name).write_bytes(cv2.imencode(".png", drawn_photo((20, 60)))[1].tobytes())
+    (photos / "-broken.png").write_bytes(b"no image")
+    done = crop_folder(photos, tmp_path / "out", Cascade())
+    with done.manifest.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4
+    assert not [cell for row in rows for cell in row.values() if cell.startswith(tuple("=+-@"))]
+    for row in rows:
+        assert (photos / row["source"]).is_file()
+        assert not row["path"] or (tmp_path / "out" / row["path"]).is_file()

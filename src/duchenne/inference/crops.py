@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from ..errors import DataError, RecipeError, RunError
 from .ahead import ahead
 from .faces import FaceFinder, FoundFace
 from .reading import read_image
+from .records import CsvRows, csv_path
 from .sources import Source, expand
 from .squares import MAX_SIDE, Square
 
@@ -105,18 +105,19 @@ def _write(
     sources = list(expand([photos]))
     part = out / f"{MANIFEST}.part"
     with part.open("x", encoding="utf-8", errors="backslashreplace", newline="") as file:
-        rows = csv.writer(file, lineterminator="\n")
+        rows = CsvRows(file)
         rows.writerow(COLUMNS)
         for source, found, error in ahead(lambda s: _find(s, finder, size, square), iter(sources)):
             name = os.path.relpath(source.path or "", photos)
             for number, face in enumerate(found):
                 path = _named(out, Path(name), f"-{number}" if square is None else "")
-                rows.writerow([path.relative_to(out), name, error or "", number, *face.box, *_facts(face)])
+                names = csv_path(str(path.relative_to(out))), csv_path(name), csv_path(error)
+                rows.writerow([*names, number, *face.box, *_facts(face)])
                 ok, png = cv2.imencode(".png", face.crop if face.crop.ndim == 2 else face.crop[..., ::-1])
                 with path.open("xb") as image:
                     image.write(png.tobytes() if ok else b"")
             if not found:
-                rows.writerow(["", name, error or "", *[""] * 7])
+                rows.writerow(["", csv_path(name), csv_path(error), *[""] * 7])
             done, faces = done + 1, faces + len(found)
             failed, faceless = failed + (error not in (None, _NO_FACE)), faceless + (error == _NO_FACE)
             if progress is not None:
