@@ -73,3 +73,11 @@ def test_the_run_folder_is_as_the_experiment_makes_it() -> None:
 
     assert Run(Path("r")).artifact == Path("r/artifact")
     assert (CARD, MODEL) == ("card.json", "model.onnx")
+
+
+def test_a_file_is_no_models_folder(tmp_path: Path, model: Path) -> None:
+    (tmp_path / "other.txt").write_text("text")
+    for path in (model / "model.onnx", tmp_path / "other.txt"):
+        with pytest.raises(RunError, match="is a file; a model is named by its folder") as error:
+            find_model(path, tmp_path / "runs")
+        assert str(path.parent) in error.value.todo

@@ -32,6 +32,11 @@ def find_model(named: str | Path, runs: Path) -> Path:
         return folder
     if Path(named).is_dir():
         raise RunError(f"{named} is neither a run nor a model's folder ({MODEL} and {CARD})", _TRAIN)
+    if Path(named).is_file():
+        raise RunError(
+            f"{named} is a file; a model is named by its folder, which holds {MODEL} and {CARD}",
+            f"--model {Path(named).parent} names the folder of this file",
+        )
     known = [p.parent.name for p in runs.glob("*/run.json")]
     raise RunError(
         f"there is no model at '{named}', and no such run in {runs}",
