@@ -121,10 +121,10 @@ async def _sources(request: Request, workers: Workers, limits: Limits, held: Hel
     content_type = headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        form = Multipart(content_type, limits)
-        async for chunk in chunks(request, limits, held):
-            form.write(chunk)
-        sources = form.sources()
+        with Multipart(content_type, limits) as form:
+            async for chunk in chunks(request, limits, held):
+                form.write(chunk)
+            sources = form.sources()
     elif kind == "application/json":
         body = b"".join([chunk async for chunk in chunks(request, limits, held)])
         loop = asyncio.get_running_loop()

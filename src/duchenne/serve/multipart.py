@@ -19,7 +19,7 @@ _HEADER_BYTES = 4096  # of one part
 
 
 class Multipart:
-    """Takes the body's chunks; `sources` gives the images.
+    """Takes the body's chunks; `sources` gives the images. Use it as ``with Multipart(...) as form``.
 
     Args:
         content_type: The request's header.
@@ -72,6 +72,15 @@ class Multipart:
         if not self._ended:
             raise Refused(400, "the body ends before its last boundary")
         return self._sources
+
+    def __enter__(self) -> Multipart:
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        # The parser's callbacks are methods of this object, which holds the parser: a circle, which Python frees
+        # some time. The images are not to wait for that.
+        self._sources, self._chunks = [], []
+        del self._parser
 
     def _begin(self) -> None:
         if len(self._sources) >= self._limits.images:
