@@ -77,8 +77,8 @@ class Multipart:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        # The parser's callbacks are methods of this object, which holds the parser: a circle, which Python frees
-        # some time. The images are not to wait for that.
+        # The parser's callbacks are methods of this object, which holds the parser: a circle. Only the garbage
+        # collector frees it; the images are not to wait for that.
         self._sources, self._chunks = [], []
         del self._parser
 
