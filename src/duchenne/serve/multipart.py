@@ -77,8 +77,8 @@ class Multipart:
         return self
 
     def __exit__(self, *raised: object) -> None:
-        # The parser's callbacks are methods of this object, which holds the parser: a circle. Only the garbage
-        # collector frees it; the images are not to wait for that.
+        # The parser's callbacks are methods of this object, which holds the parser. This circle waits for the
+        # garbage collector; the images are not to wait for it.
         self._sources, self._chunks = [], []
         del self._parser
 
