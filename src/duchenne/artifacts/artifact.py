@@ -20,6 +20,7 @@ from ..errors import DataError, RecipeError, RunError, did_you_mean
 from ..labels import Kind, Output
 from ..transforms.preprocess import Preprocess
 from .card import Card, replace_file
+from .runtime import runtime
 from .views import average_views
 
 MODEL = "model.onnx"
@@ -252,10 +253,7 @@ def read_model(path: Path, sha256: str) -> bytes:
 
 
 def _session(path: Path, content: bytes, threads: int) -> Any:
-    import onnxruntime
-
-    if hasattr(onnxruntime, "disable_telemetry_events"):
-        onnxruntime.disable_telemetry_events()
+    onnxruntime = runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

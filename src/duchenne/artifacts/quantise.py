@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..errors import RunError
 from .artifact import INPUT
+from .runtime import runtime
 
 # Kinds of node whose products are worth 8 bits.
 _LAYERS = ("Conv", "Gemm", "MatMul")
@@ -40,6 +41,8 @@ def quantise(onnx_bytes: bytes, x: npt.NDArray[np.float32], keep: Sequence[str] 
         MissingExtraError: onnx is not installed.
     """
     import onnx
+
+    runtime()  # before its parts
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     model = onnx.load_model_from_string(onnx_bytes)

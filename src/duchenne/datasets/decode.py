@@ -23,6 +23,7 @@ SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
 )
 _ORIENTATION = 0x0112  # EXIF tag
+_WIDTH, _HEIGHT = 0x0100, 0x0101  # TIFF tags
 _WARNINGS = threading.Lock()  # catch_warnings changes what all threads share
 
 
@@ -46,9 +47,9 @@ def decode_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS, name: st
     label = _label(source, name)
     image = _open(source, label, max_pixels)
     with image:
-        turn = _orientation(image)
         try:
             image.load()
+            turn = _orientation(image)  # only now: Pillow turns TIFFs itself, and takes the tag away
             pixels = _pixels(image)
         except DataError:
             raise
@@ -71,7 +72,9 @@ def image_shape(source: Path | bytes, *, max_pixels: int = MAX_PIXELS, name: str
         DataError: As `decode_image`, for what the header shows.
     """
     with _open(source, _label(source, name), max_pixels) as image:
-        width, height = image.size
+        # Of a TIFF, Pillow's size is the turned one already; its own tags say what is stored.
+        stored = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+        width, height = stored.get(_WIDTH, image.width), stored.get(_HEIGHT, image.height)
         if _orientation(image) >= 5:
             width, height = height, width
         grey = image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
@@ -93,7 +96,7 @@ def _open(source: Path | bytes, label: str, max_pixels: int) -> Image.Image:
     except FileNotFoundError as error:
         raise DataError(f"there is no file {label}") from error
     except Image.DecompressionBombError as error:
-        raise DataError(f"{label} is too large: {str(error).split(',')[0]}", too_large) from error
+        raise DataError(f"{label} is too large", too_large) from error
     except UnidentifiedImageError as error:
         raise DataError(
             f"{label} is not an image in a known format", f"known: {', '.join(FORMATS)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -49,7 +48,7 @@ class Predictor:
         min_face: int = MIN_FACE,
     ) -> None:
         self.finder: FaceFinder = make_finder(faces, min_face)
-        self.artifact = _load(default_model()) if artifact is None else artifact
+        self.artifact = Artifact.load(default_model()) if artifact is None else artifact
 
     @classmethod
     def load(
@@ -61,7 +60,7 @@ class Predictor:
         min_face: int = MIN_FACE,
     ) -> Predictor:
         """Read an artifact's folder (model.onnx, card.json). Raises as `Artifact.load` and the class."""
-        return cls(_load(folder, threads), faces, min_face)
+        return cls(Artifact.load(folder, threads), faces, min_face)
 
     @classmethod
     def from_run(
@@ -164,14 +163,3 @@ class Predictor:
                 face["labels"] = said(outputs, face["outputs"], abstain)
                 row += 1
             yield record
-
-
-def _load(folder: Path | str, threads: int | None = None) -> Artifact:
-    """As `Artifact.load`, and nothing leaves this machine.
-
-    Builds of onnxruntime from 1.29 on write an identifier of the device and a data base of events into the
-    user's cache when they are imported, and send them to their maker. Only this variable, set before the
-    import, keeps all of it from happening (onnxruntime's pull request 27379); what the user has set stays.
-    """
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    return Artifact.load(folder, threads)
