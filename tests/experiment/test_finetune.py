@@ -171,6 +171,16 @@ def test_too_few_images_are_counted(mine: Path) -> None:
         plan_finetuning(mine)
 
 
+def test_two_images_a_class_are_told_how_many_it_takes(mine: Path) -> None:
+    for label in ("calm", "happiness"):
+        for path in sorted((mine / label).iterdir())[2:]:
+            path.unlink()
+    with pytest.raises(
+        DataError, match=r"too few images to cut a validation part off\n  give each class 13 images"
+    ):
+        plan_finetuning(mine)
+
+
 def test_an_empty_class_is_named(mine: Path) -> None:
     (mine / "bored" / "deep").mkdir(parents=True)
     (mine / "bored" / "deep" / "notes.txt").write_text("no image")

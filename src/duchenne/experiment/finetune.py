@@ -32,6 +32,11 @@ VAL_SHARE = 0.15
 
 EPOCHS = 12
 
+_ENOUGH = (
+    f"give each class {round(MIN_PER_CLASS / (1 - VAL_SHARE)) + 1} images or more "
+    f"({VAL_SHARE:.0%} are cut off for validation where there is no val folder)"
+)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -98,15 +103,10 @@ def plan_finetuning(
     options: dict[str, Any] = {"path": str(folder), "seed": seed}
     if skip_broken:
         options["skip_broken"] = True
-    try:
-        faces = load("folder", **options)
-    except DataError as error:
-        if "skip_broken" in error.todo:
-            raise DataError(error.what, "mend or remove them, or leave them out with --skip-broken") from None
-        raise
+    faces = _load(folder, options)
     if split := _split(faces):
         options["split"] = split
-        faces = load("folder", **options)
+        faces = _load(folder, options)
     table = _table(folder, options, facts, faces, EPOCHS if epochs is None else epochs, seed)
     recipe = parse_recipe(table, f"to fine-tune on {folder.name}", overrides)
     kept, _ = shared_outputs(outputs_from_json(facts["outputs"]), faces.outputs)
@@ -114,6 +114,18 @@ def plan_finetuning(
     new = [label for output in faces.outputs for label in output.labels if label not in known]
     single = next((o for o in faces.outputs if o.kind == "single"), None)
     return Plan(recipe, tuple(known), tuple(new), _checked_counts(folder, faces, single), faces.notes)
+
+
+def _load(folder: Path, options: dict[str, Any]) -> FaceSet:
+    """The folder's faces; what to do about an error in this verb's words."""
+    try:
+        return load("folder", **options)
+    except DataError as error:
+        if "skip_broken" in error.todo:
+            raise DataError(error.what, "mend or remove them, or leave them out with --skip-broken") from None
+        if error.what.startswith("too few"):
+            raise DataError(f"{folder}: too few images to cut a validation part off", _ENOUGH) from None
+        raise
 
 
 def empty_classes(folder: Path) -> list[str]:
@@ -150,8 +162,7 @@ def _checked_counts(folder: Path, faces: FaceSet, single: Output | None) -> dict
         shown = ", ".join(f"{label} {n}" for label, n in few.items())
         raise DataError(
             f"{folder}: fewer than {MIN_PER_CLASS} training images of a class: {shown}",
-            f"give each class {round(MIN_PER_CLASS / (1 - VAL_SHARE)) + 1} images or more "
-            f"({VAL_SHARE:.0%} are cut off for validation where there is no val folder), or leave it out",
+            f"{_ENOUGH}, or leave it out",
         )
     return counts
 
