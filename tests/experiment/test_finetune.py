@@ -172,8 +172,8 @@ def test_too_few_images_are_counted(mine: Path) -> None:
 
 
 def test_two_images_a_class_are_told_how_many_it_takes(mine: Path) -> None:
-    for label in ("calm", "happiness"):
-        for path in sorted((mine / label).iterdir())[2:]:
+    for label in mine.iterdir():
+        for path in sorted(label.iterdir())[2 if label.name == "calm" else 1 :]:
             path.unlink()
     with pytest.raises(
         DataError, match=r"too few images to cut a validation part off\n  give each class 13 images"
