@@ -16,6 +16,7 @@ import pytest
 
 from duchenne.errors import RunError, TrainingError
 from duchenne.experiment.search import Search, Trial, search, shared, work
+from duchenne.experiment.search.crew import _unheard
 from duchenne.experiment.search.space import overridden
 from duchenne.experiment.search.storage import open_storage, optuna
 from duchenne.recipe import load_recipe
@@ -280,3 +281,18 @@ def test_no_trial_of_an_sqlite_file_is_taken_twice(tmp_path: Path) -> None:
     with ThreadPoolExecutor(4) as pool:
         taken = [n for done in [pool.submit(take) for _ in range(4)] for n in done.result()]
     assert sorted(taken) == list(range(30))
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="no signal masks here")
+def test_ctrl_c_waits_while_a_process_is_started() -> None:
+    code = "import signal; print(*(int(s) for s in signal.pthread_sigmask(signal.SIG_BLOCK, [])))"
+    heard = False
+    try:
+        with _unheard():
+            os.kill(os.getpid(), signal.SIGINT)
+            child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    except KeyboardInterrupt:
+        heard = True
+    assert heard
+    assert child.stdout.split() == [str(int(signal.SIGINT))]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])

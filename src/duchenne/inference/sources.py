@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
+import select
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from ..datasets.decode import SUFFIXES
 
 # More bytes than the largest image that is decoded: 64 million pixels of three bytes.
 _MAX_BYTES = 256 << 20
+_PATIENCE = 5  # seconds for a pipe's first bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,10 +104,13 @@ def _file(path: str) -> Source:
 
 
 def _at_once(path: str, flags: int) -> int:
-    """Open without waiting for somebody to write to a pipe; where nobody does, its end is read."""
+    """Open a pipe without waiting longer than `_PATIENCE` for somebody to write to it."""
     waits = getattr(os, "O_NONBLOCK", 0)
     file = os.open(path, flags | waits)
     if waits:
+        if not select.select([file], [], [], _PATIENCE)[0]:
+            os.close(file)
+            raise TimeoutError(errno.ETIMEDOUT, f"nobody wrote to it within {_PATIENCE} seconds")
         os.set_blocking(file, True)
     return file
 

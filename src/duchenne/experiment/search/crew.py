@@ -41,7 +41,7 @@ class Crew:
     def _start(self) -> None:
         ours, theirs = self._context.Pipe(duplex=False)
         process = self._context.Process(target=_member, args=(self._job, theirs), daemon=True)
-        with _threads_each(self._jobs):
+        with _threads_each(self._jobs), _unheard():
             process.start()
         theirs.close()
         self._members.append((process, ours))
@@ -110,6 +110,19 @@ def _threads_each(jobs: int) -> Iterator[None]:
     finally:
         for name in ours:
             del os.environ[name]
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Ctrl-C waits; a process that is started meanwhile does not hear it until it says how (`_member`)."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _member(job: _Job, pipe: Any) -> None:
