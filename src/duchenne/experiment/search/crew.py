@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import TYPE_CHECKING, Any
 
@@ -114,10 +115,11 @@ def _threads_each(jobs: int) -> Iterator[None]:
 
 @contextmanager
 def _unheard() -> Iterator[None]:
-    """Ctrl-C waits; a process that is started meanwhile does not hear it until it says how (`_member`)."""
+    """What this thread starts does not hear Ctrl-C until it says how (`_member`)."""
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
+    resource_tracker.ensure_running()  # it would start with the first process, and unblock the signal
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
