@@ -47,6 +47,7 @@ class Worker:
     """A process that answers photographs."""
 
     def __init__(self, python: str, code: str) -> None:
+        self.python = python
         one = {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": ""}
         self.process = subprocess.Popen(
             [python, "-W", "ignore", "-c", code + LOOP], env={**os.environ, **one}, text=True,
@@ -62,7 +63,7 @@ class Worker:
             if line.startswith("took "):
                 _, seconds, faces = line.split()
                 return float(seconds), int(faces)
-        raise SystemExit(f"{self.process.args[0]} ended with code {self.process.wait()}")  # type: ignore[index]
+        raise SystemExit(f"{self.python} ended with code {self.process.wait()}")
 
 
 def main() -> None:
