@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -58,7 +59,8 @@ class Worker:
         """Seconds, and faces found."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        print(photo, file=self.process.stdin, flush=True)
+        with suppress(BrokenPipeError):  # it has ended: said below
+            print(photo, file=self.process.stdin, flush=True)
         for line in self.process.stdout:
             if line.startswith("took "):
                 _, seconds, faces = line.split()
