@@ -44,7 +44,7 @@ def small(name: str) -> tuple[Recipe, FaceSet]:
             shares = rng.random((14, len(labels))).astype(np.float32)
             targets[o] = {"au": (shares > 0.5).astype(np.float32), "ferplus": shares}.get(o, codes)
         faces = from_arrays(images, targets, outputs=outputs).without_labels(data.without)
-        # From initial weights: what a recipe starts from is another recipe's run, or others' weights.
+        # From initial weights, without a teacher: both are other recipes' runs, or others' weights.
         nets = [
             "train.epochs=1",
             "train.batch_size=7",
@@ -54,7 +54,7 @@ def small(name: str) -> tuple[Recipe, FaceSet]:
             sets = [*sets, "learner.args.pretrained=false"]
         if load_recipe(name).balance.oversample not in (None, "largest"):
             sets = [*sets, "balance.oversample=6"]
-        return load_recipe(name, [*sets, "start={}"]), faces
+        return load_recipe(name, [*sets, "start={}", "teacher={}"]), faces
     recipe = load_recipe(name, ["train.epochs=1", "train.batch_size=16", "data.options.n=60"])
     return recipe, build_faces(recipe, None).where("train")
 
@@ -103,7 +103,10 @@ def test_every_setting_reaches_the_learner() -> None:
     assert build_preprocess(recipe).mean == (0.5,)
     assert (learner.accelerator, learner.devices) == ("cpu", 3)
     fields: dict[str, Any] = learner.get_params()
-    assert [k for k, v in fields.items() if v is None] == ["start"]  # nothing else was left to a default
+    assert [k for k, v in fields.items() if v is None] == [
+        "start",
+        "teacher",
+    ]  # nothing else was left to a default
 
 
 def test_only_the_named_outputs_are_loaded() -> None:

@@ -160,7 +160,7 @@ def test_nothing_begins_from_an_unfinished_run(
     monkeypatch.setattr("duchenne.experiment.reproduce.train", lambda *a, **k: pytest.fail("trained"))
     [(_, error)] = reproduce(plan(["a"])[1:], data=None, runs=tmp_path / "runs")
     assert isinstance(error, RunError)
-    assert "begins from run b, which is not finished" in error.what
+    assert "needs run b, which is not finished" in error.what
 
 
 TUNE = """

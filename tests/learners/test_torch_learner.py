@@ -47,6 +47,7 @@ def test_clone_and_parameters(make_learner: Learner, arrays: tuple[Any, Any]) ->
     assert set(twin.get_params()) == {
         "model", "args", "preprocess", "augment", "balance", "optimizer", "schedule", "loss", "stop", "train",
         "accelerator", "devices", "start", "start_train", "start_labels", "denoise",
+        "teacher", "teaching",
     }  # fmt: skip
     np.testing.assert_array_equal(
         twin.fit(*arrays).predict_proba(arrays[0]), learner.predict_proba(arrays[0])

@@ -49,12 +49,12 @@ def build_learner(
         recipe: What to build from.
         accelerator: Lightning Fabric's name of the device kind (torch learners).
         devices: Number of processes (torch learners).
-        runs: Folder where the run of `start.run` lies, if that is a name.
+        runs: Folder where the runs of `start.run` and `teacher.run` lie, if those are names.
         start: Where the recipe starts from a run, the checkpoint to begin from; None: that run's best.
 
     Raises:
         RecipeError: A name that is not known.
-        RunError: The run to start from is not there.
+        RunError: The run to start from, or the teacher's, is not there.
         MissingExtraError: The learner's packages are not installed.
     """
     cls = learner_class(recipe.learner.name)
@@ -71,6 +71,8 @@ def build_learner(
                     'leave it out, or take learner.name = "torch"',
                 )
             learner.set_params(start_labels=recipe.start.labels)
+    if recipe.teacher.run:
+        learner.set_params(teacher=teacher_checkpoint(recipe.teacher.run, runs))
     return learner
 
 
@@ -86,12 +88,18 @@ def start_checkpoint(run: str, runs: Path) -> Path:
     return start_folder(run, runs) / "checkpoints" / "best.safetensors"
 
 
-def start_folder(run: str, runs: Path) -> Path:
-    """The folder of the run that a recipe starts from.
+def teacher_checkpoint(run: str, runs: Path) -> Path:
+    """The weights of a recipe's teacher; arguments as `start_folder`. Raises RunError."""
+    return start_folder(run, runs, "teacher.run") / "checkpoints" / "best.safetensors"
+
+
+def start_folder(run: str, runs: Path, field: str = "start.run") -> Path:
+    """The folder of the run that a recipe starts from, or of its teacher.
 
     Args:
         run: The recipe's `start.run`: a run folder by path, or its name in `runs`.
         runs: Folder of the run folders.
+        field: The recipe's field that names it, for errors.
 
     Raises:
         RunError: There is no such run, or it has no finished epoch.
@@ -103,12 +111,12 @@ def start_folder(run: str, runs: Path) -> Path:
         known = [p.parent.name for p in runs.glob("[!.]*/run.json")]
         near = f"; {did_you_mean(run, known)}" if known else ""
         raise RunError(
-            f"start.run = '{run}': there is no such run in {runs}",
+            f"{field} = '{run}': there is no such run in {runs}",
             f"train it first: duchenne train {run}{near}",
         )
     if not (folder / "checkpoints" / "best.safetensors").is_file():
         raise RunError(
-            f"start.run = '{run}': that run has no finished epoch",
+            f"{field} = '{run}': that run has no finished epoch",
             f"train it first: duchenne train {run} --resume",
         )
     return folder
@@ -129,6 +137,7 @@ def _torch(cls: Any, recipe: Recipe, accelerator: str, devices: int) -> Any:
         stop=recipe.stop,
         train=recipe.train,
         denoise=recipe.denoise,
+        teaching=recipe.teacher,
         accelerator=accelerator,
         devices=devices,
     )
@@ -137,7 +146,7 @@ def _torch(cls: Any, recipe: Recipe, accelerator: str, devices: int) -> Any:
 def _scratch(cls: Any, recipe: Recipe, accelerator: str, devices: int) -> Any:
     _on_one_cpu("scratch", accelerator, devices)
     _no_model("scratch", recipe)
-    refuse_unused("scratch", {"augment": recipe.augment}, {})
+    refuse_unused("scratch", {"augment": recipe.augment, "teacher": recipe.teacher}, {})
     return cls(
         args=dict(recipe.learner.args),
         preprocess=build_preprocess(recipe),
@@ -156,8 +165,8 @@ def _scikit_learn(cls: Any, recipe: Recipe, accelerator: str, devices: int) -> A
     learner = recipe.learner.name
     _on_one_cpu(learner, accelerator, devices)
     _no_model(learner, recipe)
-    unused = {n: getattr(recipe, n) for n in ("augment", "optimizer", "schedule", "loss", "denoise")}
-    refuse_unused(learner, unused, {})
+    sections = ("augment", "teacher", "optimizer", "schedule", "loss", "denoise")
+    refuse_unused(learner, {name: getattr(recipe, name) for name in sections}, {})
     return cls(
         args=dict(recipe.learner.args),
         preprocess=build_preprocess(recipe),

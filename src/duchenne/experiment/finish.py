@@ -20,10 +20,17 @@ OTHER_TERMS = "The terms of the training data decide; they are not known to this
 
 
 def terms_of(run: Run) -> str:
-    """The terms of the run's data, and of what its weights began from."""
+    """The terms of the run's data, of what its weights began from, and of what taught them."""
     own = TERMS.get(run.recipe.data.name, OTHER_TERMS)
-    begun = str(run.info("environment").get("start_terms", "")) if run.recipe.start.run else ""
-    return f"{own} The weights began from others: {begun}" if begun else own
+    about = run.info("environment")
+    begun = str(about.get("start_terms", "")) if run.recipe.start.run else ""
+    taught = str(about.get("teacher_terms", "")) if run.recipe.teacher.run else ""
+    parts = [
+        own,
+        f"The weights began from others: {begun}" if begun else "",
+        f"They learned from others' answers: {taught}" if taught and taught != own else "",
+    ]
+    return " ".join(part for part in parts if part)
 
 
 def ensure_artifact(run: Run) -> Artifact:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..learners.contract import Listener
 
 # Sections of the old run's recipe that are not true of the grown one.
-_NOT_KEPT = ("expect", "tune", "cost")
+_NOT_KEPT = ("expect", "tune", "cost", "teacher")
 
 # Names of the groups of classes (`evaluate.groups`) that a grown run's evaluation gives accuracies of.
 OLD, NEW = "old", "new"

@@ -178,11 +178,14 @@ def _data(run: Run, card: Card, sheet: Datasheet) -> str:
     held = run.info("data")
     splits = ", ".join(f"{k} {v:,}" for k, v in held.get("splits", {}).items())
     notes = "".join(f"\n- {note}" for note in held.get("notes", []))
-    begun = run.info("environment").get("start_run", "") if run.recipe.start.run else ""
+    about = run.info("environment")
+    begun = about.get("start_run", "") if run.recipe.start.run else ""
+    taught = about.get("teacher_run", "") if run.recipe.teacher.run else ""
     return (
         f"## Training data and terms\n\n{sheet.title[0].upper()}{sheet.title[1:]}. {sheet.source}\n\n"
         f"- Faces: {splits}.{notes}\n"
         + (f"- The weights began from {begun}.\n" if begun else "")
+        + (f"- They learned from the answers of {taught} too, beside the labels.\n" if taught else "")
         + f"\n**Terms.** {sheet.terms}\n\n> {card.terms}"
     )
 

@@ -38,7 +38,7 @@ class Step:
 def plan(ids: Sequence[str] = (), seeds: int = 1) -> list[Step]:
     """Which trainings, cheapest first; all first seeds come before any second one.
 
-    What a recipe begins from (`start.run`) comes before it.
+    What a recipe begins from (`start.run`), and its teacher (`teacher.run`), come before it.
 
     Args:
         ids: Recipe ids; empty: every packaged recipe that names a source.
@@ -74,26 +74,30 @@ def _step(recipe_id: str, seed: int | None = None) -> Step:
 
 
 def _add(steps: list[Step], step: Step, waiting: tuple[str, ...]) -> None:
-    """Append a step, before it what it begins from; neither of them twice."""
+    """Append a step, before it what it needs; none of them twice."""
     if any(step.name == other.name for other in steps):
         return
     if step.name in waiting:
         chain = " -> ".join((*waiting, step.name))
         raise RecipeError(
-            f"start.run goes in a circle: {chain}", "let one of them begin from initial weights"
+            f"start.run and teacher.run go in a circle: {chain}",
+            "let one of them begin from initial weights, without a teacher",
         )
-    if (first := _needed(step)) is not None:
+    for first in _needed(step):
         _add(steps, first, (*waiting, step.name))
     steps.append(step)
 
 
-def _needed(step: Step) -> Step | None:
-    """The step whose run this one begins from, where `start.run` is that of a packaged recipe."""
-    name, known = step.recipe.start.run, recipe_ids()
-    if name in known:
-        return _step(name)
-    base, _, seed = name.rpartition("-seed")
-    return _step(base, int(seed)) if base in known and seed.isdecimal() else None
+def _needed(step: Step) -> list[Step]:
+    """The steps whose runs this one begins from or learns from, where they are packaged recipes'."""
+    needed, known = [], recipe_ids()
+    for name in (step.recipe.start.run, step.recipe.teacher.run):
+        base, _, seed = name.rpartition("-seed")
+        if name in known:
+            needed.append(_step(name))
+        elif base in known and seed.isdecimal():
+            needed.append(_step(base, int(seed)))
+    return needed
 
 
 def reproduce(
@@ -156,9 +160,9 @@ def _trained(
     check_free(path, step.recipe, resume=True, force=False)
     run = Run.open(path) if Run.is_one(path) else None
     over = left is not None and left <= 0
-    if not over and run is None and not _may_begin(step, runs):
+    if not over and run is None and (missing := _unfinished(step, runs)):
         raise RunError(
-            f"{step.name} begins from run {step.recipe.start.run}, which is not finished",
+            f"{step.name} needs run {missing[0]}, which is not finished",
             f"`duchenne reproduce {step.recipe.id}` trains both",
         )
     if not over and (run is None or run.state.status != "finished"):
@@ -169,13 +173,10 @@ def _trained(
     return run if run is not None and run.history() else None
 
 
-def _may_begin(step: Step, runs: Path) -> bool:
-    """Whether the packaged recipe's run that a step begins from is whole; True where it begins from none."""
-    first = _needed(step)
-    if first is None:
-        return True
-    path = runs / first.name
-    return Run.is_one(path) and Run.open(path).state.status == "finished"
+def _unfinished(step: Step, runs: Path) -> list[str]:
+    """The packaged recipes' runs that a step needs and that are not whole."""
+    needed = [(first.name, runs / first.name) for first in _needed(step)]
+    return [n for n, path in needed if not Run.is_one(path) or Run.open(path).state.status != "finished"]
 
 
 def _searched(

@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 from ..artifacts import Card
 from ..artifacts.artifact import CARD
 from ..artifacts.packaged import packaged_folder
-from ..build import build_faces, build_learner, is_packaged, start_checkpoint, start_folder
+from ..build import (
+    build_faces,
+    build_learner,
+    is_packaged,
+    start_checkpoint,
+    start_folder,
+    teacher_checkpoint,
+)
 from ..datasets.faceset import FaceSet
 from ..denoise import VARIANCE
 from ..errors import DataError, DuchenneError, RecipeError, RunError
@@ -84,6 +91,8 @@ def train(
         begun = start_checkpoint(recipe.start.run, runs)
         if begun.resolve() == (path / "checkpoints" / begun.name).resolve():
             raise RunError(f"run {path} cannot start from itself", "choose another --name")
+    if recipe.teacher.run and teacher_checkpoint(recipe.teacher.run, runs).resolve() == own.resolve():
+        raise RunError(f"run {path} cannot be its own teacher", "choose another --name")
     learner = build_learner(recipe, accelerator, devices, runs, own if goes_on else None)
     # What the end needs is asked for at the start, not after hours.
     need("onnx", "onnxscript", *(["tensorboard"] if tensorboard else []))
@@ -98,7 +107,7 @@ def train(
     fingerprint = faces.fingerprint()
     run = _opened(path, recipe, list(overrides), force)
     _check_same_data(run, fingerprint)
-    circumstances = environment(accelerator, devices) | _start_record(run, runs)
+    circumstances = environment(accelerator, devices) | _start_record(run, runs) | _teacher_record(run, runs)
     about = faces.describe() | {"fingerprint": fingerprint}
     run.save_info("data", about)
     if note is not None:
@@ -224,16 +233,39 @@ def _start_record(run: Run, runs: Path) -> dict[str, Any]:
         return {k: v for k, v in run.info("environment").items() if k.startswith("start_")}
     if is_packaged(name, runs):
         return _packaged_record(start_checkpoint(name, runs))
-    begun = Run.open(start_folder(name, runs))
-    state, checkpoint = begun.state, begun.checkpoint("best")
-    return {
-        "start_run": begun.path.resolve().name,
-        "start_recipe": f"{state.recipe_id} {state.recipe_fingerprint}",
-        "start_epoch": state.best.get("epoch", state.epochs_done),
-        "start_status": f"{state.status}, {state.epochs_done} of {state.epochs_planned} epochs",
-        "start_terms": terms_of(begun),
-        "start_sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
+    return _record_of("start", Run.open(start_folder(name, runs)))
+
+
+def _teacher_record(run: Run, runs: Path) -> dict[str, Any]:
+    """What taught the run, as environment.json keeps it; empty without a teacher.
+
+    Raises RunError where the run goes on and its teacher is no longer the same.
+    """
+    name = run.recipe.teacher.run
+    if not name:
+        return {}
+    record = _record_of("teacher", Run.open(start_folder(name, runs, "teacher.run")))
+    before = run.info("environment").get("teacher_sha256") if run.holds_work() else None
+    if before not in (None, record["teacher_sha256"]):
+        raise RunError(
+            f"the weights of teacher {name} changed since run {run.path} began",
+            "bring the old ones back, or train anew under another --name",
+        )
+    return record
+
+
+def _record_of(prefix: str, other: Run) -> dict[str, Any]:
+    """Which weights of another run a run has taken over, or was taught by."""
+    state, checkpoint = other.state, other.checkpoint("best")
+    record = {
+        "run": other.path.resolve().name,
+        "recipe": f"{state.recipe_id} {state.recipe_fingerprint}",
+        "epoch": state.best.get("epoch", state.epochs_done),
+        "status": f"{state.status}, {state.epochs_done} of {state.epochs_planned} epochs",
+        "terms": terms_of(other),
+        "sha256": hashlib.sha256(checkpoint.read_bytes()).hexdigest(),
     }
+    return {f"{prefix}_{key}": value for key, value in record.items()}
 
 
 def _packaged_record(weights: Path) -> dict[str, Any]:

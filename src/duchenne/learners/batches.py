@@ -30,6 +30,7 @@ class Batch:
             (all shards) are annotated, times the mean weight of all annotated samples of the source. So the
             scale of the weights does not matter, and weight 2 counts as the sample twice.
         weight: ``(n,)`` float32 sample weights; 0 for padding of an empty shard.
+        taught: Per output that a teacher has answered for, its probabilities ``(n, K)``; empty without one.
     """
 
     index: torch.Tensor
@@ -37,6 +38,7 @@ class Batch:
     targets: dict[str, Target]
     weight: torch.Tensor
     counts: dict[str, float]
+    taught: dict[str, torch.Tensor]
 
 
 def make_targets(faces: FaceSet) -> dict[str, Target]:
@@ -59,6 +61,9 @@ class Source:
         preprocess: Brings pixels to (h, w, c).
         weight: ``(N,)`` sample weights, or None for ones (times the set's own, where it has them).
         labelled: False for faces without usable targets.
+
+    Attributes:
+        taught: A teacher's probabilities by output, ``(N, K)`` float32; empty without a teacher.
     """
 
     def __init__(
@@ -75,6 +80,7 @@ class Source:
         self.weight = torch.from_numpy(sample_weights(faces, weight))
         self.annotated = {k: annotated(t) for k, t in self.targets.items()}
         self.mean_weight = {k: self._mean_weight(a) for k, a in self.annotated.items()}
+        self.taught: dict[str, torch.Tensor] = {}
         self._pixels: Rows = ShapedPixels(faces, preprocess)
 
     def __len__(self) -> int:
@@ -108,6 +114,7 @@ class Source:
             targets={k: t.take(index) for k, t in self.targets.items()},
             weight=weight,
             counts={k: float(a[every].sum()) * self.mean_weight[k] for k, a in self.annotated.items()},
+            taught={k: t[index] for k, t in self.taught.items()},
         )
 
 

@@ -27,7 +27,7 @@ from .checkpoint import (
 )
 from .contract import Listener, Row, denoiser_of, epoch_seed, positive_weights, stop_rule
 from .frozen import FeatureTable, copies_to_keep, is_frozen, keep_features
-from .losses import penalty, sample_losses, total_loss
+from .losses import penalty, sample_losses, taught_losses, total_loss
 from .optimizers import make_optimizer, parameter_groups
 from .plan import Outcome, Plan, Progress
 from .schedules import factor
@@ -223,16 +223,18 @@ class Loop:
         """One forward, backward and step; returns the batch's loss, summed over the processes."""
         x = self.inputs(batch.images, generator)
         targets = {k: t.to(self.fabric.device) for k, t in batch.targets.items()}
+        taught = {k: t.to(self.fabric.device) for k, t in batch.taught.items()}
         weight = batch.weight.to(self.fabric.device)
         other, share = None, 1.0
         if self.plan.augment.mixup:
             x, other, share = self.plan.augment.mix(x, generator)
         logits = self.net(x)
         smoothing = self.plan.loss.label_smoothing
-        losses = self._losses(logits, targets, smoothing, self.positive)
+        losses = self._losses(logits, targets, smoothing, self.positive, taught)
         if other is not None:
             swapped = {k: t.take(other) for k, t in targets.items()}
-            blended = self._losses(logits, swapped, smoothing, self.positive)
+            answers = {k: t[other] for k, t in taught.items()}
+            blended = self._losses(logits, swapped, smoothing, self.positive, answers)
             losses = {k: share * v + (1 - share) * blended[k] for k, v in losses.items()}
         # Divided by the samples of the whole batch, so that shards of unequal size add up to its mean.
         means = {k: (v * weight).sum() / (batch.counts[k] or 1.0) for k, v in losses.items()}
@@ -249,7 +251,7 @@ class Loop:
         if self.ema is not None:
             self.ema.update_parameters(self.bare)
         with torch.no_grad():
-            asis = smoothing == 0 and not self.positive and other is None
+            asis = smoothing == 0 and not self.positive and not taught and other is None
             plain = losses if asis else self._losses(logits, targets)
             scores.add({k: v.detach() for k, v in logits.items()}, targets, plain, weight > 0)
             if kept is not None:
@@ -275,11 +277,17 @@ class Loop:
         targets: Any,
         smoothing: float = 0.0,
         positive: Mapping[str, torch.Tensor] = MappingProxyType({}),
+        taught: Mapping[str, torch.Tensor] = MappingProxyType({}),
     ) -> dict[str, torch.Tensor]:
-        return {
+        losses = {
             o.name: sample_losses(o, logits[o.name].float(), targets[o.name], smoothing, positive.get(o.name))
             for o in self.plan.outputs
         }
+        share = self.plan.teacher.share
+        for name, probs in taught.items():
+            soft = taught_losses(logits[name].float(), probs, targets[name])
+            losses[name] = (1 - share) * losses[name] + share * soft
+        return losses
 
     @torch.no_grad()
     def _validate(self, val: Source) -> Row:

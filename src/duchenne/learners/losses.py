@@ -58,6 +58,11 @@ def sample_losses(
     return losses.sum(dim=1) / target.mask.sum(dim=1).clamp(min=1)
 
 
+def taught_losses(logits: torch.Tensor, probs: torch.Tensor, target: Target) -> torch.Tensor:
+    """Cross-entropy with a teacher's probabilities ``(N, K)``, ``(N,)``; 0 where a sample has no label."""
+    return F.cross_entropy(logits, probs, reduction="none") * target.mask
+
+
 def annotated(target: Target) -> torch.Tensor:
     """1 for samples with any annotation, else 0, ``(N,)`` float32."""
     return target.mask if target.mask.ndim == 1 else (target.mask.sum(dim=1) > 0).float()

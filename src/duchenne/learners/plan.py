@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ..labels import Output
-from ..recipe import Denoise, Loss, Optimizer, Schedule, Stop, Train
+from ..recipe import Denoise, Loss, Optimizer, Schedule, Stop, Teacher, Train
 from ..transforms import Preprocess
 from ..transforms.augment import Augment
 from .contract import Row
@@ -29,6 +29,7 @@ class Plan:
         only_heads: The heads alone are trained (the body's parameters require no gradients); the body's batch
             norms stay in evaluation mode.
         denoise: Which samples are left out by their losses; None: all stay.
+        teacher: How much a teacher's answers count, where the training faces carry them (`Source.taught`).
     """
 
     outputs: tuple[Output, ...]
@@ -46,6 +47,7 @@ class Plan:
     deadline: float | None = None
     only_heads: bool = False
     denoise: Denoise | None = None
+    teacher: Teacher = field(default_factory=Teacher)
     facts: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -15,7 +15,7 @@ import torch
 from ..datasets.faceset import FaceSet
 from ..errors import RecipeError, RunError
 from ..models import make_model
-from ..recipe import Balance, Denoise, Loss, Optimizer, Schedule, Stop, Train
+from ..recipe import Balance, Denoise, Loss, Optimizer, Schedule, Stop, Teacher, Train
 from ..transforms import Preprocess
 from ..transforms.augment import Augment
 from .batches import Source
@@ -38,6 +38,7 @@ from .loop import EVAL_BATCH
 from .optimizers import parameter_groups
 from .plan import Plan
 from .start import Labels, Which, begins
+from .teacher import soft_targets, taught_places, teacher_name
 from .torch_start import begin_from, train_heads_only
 from .weighting import balanced
 
@@ -59,6 +60,8 @@ class TorchLearner(FaceClassifier):
             body's parameters are frozen and its batch norms stay in evaluation mode; its dropout stays on.
         start_labels: "all": a label of the checkpoint that the data lack is an error; "shared": it goes.
         denoise: Which samples training leaves out by their losses; None: all stay.
+        teacher: A TorchLearner's checkpoint whose answers are learned beside the labels; None: labels alone.
+        teaching: How much they count, and at which temperature; None: the defaults.
 
     Attributes:
         denoised_: What was left out and when (`duchenne.denoise.Denoiser.records`).
@@ -82,6 +85,8 @@ class TorchLearner(FaceClassifier):
         start_train: Which = "all",
         start_labels: Labels = "all",
         denoise: Denoise | None = None,
+        teacher: Path | None = None,
+        teaching: Teacher | None = None,
     ) -> None:
         self.model = model
         self.args = args
@@ -99,6 +104,8 @@ class TorchLearner(FaceClassifier):
         self.start_train = start_train
         self.start_labels = start_labels
         self.denoise = denoise
+        self.teacher = teacher
+        self.teaching = teaching
 
     # -- fitting --------------------------------------------------------------------------------
 
@@ -125,7 +132,8 @@ class TorchLearner(FaceClassifier):
             DataError: No samples, one class only, targets that do not fit, other labels in `val`.
             RecipeError: A setting does not fit the outputs, or this machine has no such devices.
             TrainingError: The loss or a weight became nan or infinite.
-            RunError: A checkpoint cannot be read or written, or the one to begin from does not fit.
+            RunError: A checkpoint cannot be read or written, or the one to begin from, or the teacher's, does
+                not fit.
         """
         faces = self._as_faces(X, y)
         check_trainable(faces)
@@ -135,8 +143,11 @@ class TorchLearner(FaceClassifier):
         net = self._begun_net(storage)
         check_copies(net, plan.train, plan.augment)
         plan = replace(plan, facts=self._facts(net))
+        taught = self._taught()
         rows, weight = balanced(faces, self.balance or Balance(), plan.train.seed)
         train = Source(faces if rows is None else faces.select(rows), plan.preprocess, weight)
+        if taught is not None:
+            train.taught = soft_targets(taught[0], train.faces, taught[1], plan.teacher)
         held_out = None if val is None else Source(self._held_out(val), plan.preprocess)
         outcome = launch(self.accelerator, self.devices, net, train, held_out, plan, listener)
         net.load_state_dict(outcome.weights)
@@ -158,6 +169,7 @@ class TorchLearner(FaceClassifier):
         twin.outputs_ = faces.outputs
         plan = twin._plan(val is not None, None)
         net = twin._begun_net(None)
+        twin._taught()
         check_copies(net, plan.train, plan.augment)
         parameter_groups(net, plan.optimizer)
         balanced(faces, twin.balance or Balance(), plan.train.seed)
@@ -190,7 +202,15 @@ class TorchLearner(FaceClassifier):
             deadline=storage.deadline if storage else None,
             only_heads=self.start_train == "head",
             denoise=self.denoise,
+            teacher=self.teaching or Teacher(),
         )
+
+    def _taught(self) -> tuple[TorchLearner, dict[str, list[int]]] | None:
+        """The teacher, and which columns of its answers are our labels. Raises RunError."""
+        if self.teacher is None:
+            return None
+        teacher = type(self).load(self.teacher)
+        return teacher, taught_places(teacher.outputs_, self.outputs_, teacher_name(self.teacher))
 
     def _begun_net(self, storage: Storage | None) -> torch.nn.Module:
         """The net that training begins with. Raises RecipeError, RunError."""

@@ -17,6 +17,7 @@ from .sections import (
     Section,
     Start,
     Stop,
+    Teacher,
     Train,
 )
 from .tune import Range, Tune
@@ -40,6 +41,7 @@ __all__ = [
     "Section",
     "Start",
     "Stop",
+    "Teacher",
     "Train",
     "Tune",
     "load_recipe",

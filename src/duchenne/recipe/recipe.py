@@ -26,6 +26,7 @@ LEARNING_SECTIONS = (
     "balance",
     "learner",
     "start",
+    "teacher",
     "optimizer",
     "schedule",
     "loss",
@@ -56,6 +57,7 @@ class Recipe(s.Section):
     balance: s.Balance = s.Balance()
     learner: s.LearnerSection
     start: s.Start = s.Start()
+    teacher: s.Teacher = s.Teacher()
     optimizer: s.Optimizer = s.Optimizer()
     schedule: s.Schedule = s.Schedule()
     loss: s.Loss = s.Loss()
