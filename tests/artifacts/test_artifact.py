@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from duchenne.artifacts import Artifact, Card, save_artifact, to_probs
+from duchenne.artifacts.metadata import with_metadata
 from duchenne.errors import DataError, DuchenneError, RecipeError, RunError
 from duchenne.labels import Output
 from duchenne.transforms.preprocess import Preprocess
@@ -103,6 +105,30 @@ def test_batch_size_changes_nothing(folder: Path, batch_size: int) -> None:
     one, other = artifact.predict(images), artifact.predict(list(images), batch_size=batch_size)
     for name in one:
         np.testing.assert_allclose(one[name], other[name], atol=1e-6)
+
+
+def test_a_card_that_says_otherwise_than_its_model_is_refused(tmp_path: Path) -> None:
+    """Labels in another order would be wrong answers without an error."""
+    save_artifact(tmp_path, with_metadata(linear_model(weights()), card()), card())
+    Artifact.load(tmp_path, threads=1)
+    edited = json.loads((tmp_path / "card.json").read_text())
+    for field, value in (
+        ("outputs", [edited["outputs"][0] | {"labels": ["sad", "happy", "angry"]}, edited["outputs"][1]]),
+        ("preprocess", edited["preprocess"] | {"mean": [0.25]}),
+    ):
+        (tmp_path / "card.json").write_text(json.dumps(edited | {field: value}))
+        with pytest.raises(RunError, match=f"says '{field}' otherwise than card.json"):
+            Artifact.load(tmp_path, threads=1)
+    (tmp_path / "card.json").write_text(json.dumps(edited | {"temperature": {"emotion": 1.5, "au": 1.0}}))
+    Artifact.load(tmp_path, threads=1)  # fitted anew by `evaluate`, which leaves the model as it is
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "card.json"])
+def test_a_pipe_is_not_waited_for(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(RunError, match="is not a file"):
+        Artifact.load(folder, threads=1)
 
 
 def test_no_images_give_no_rows(folder: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from duchenne.experiment import int8 as int8_module
 from duchenne.experiment.evaluate import evaluate
 from duchenne.experiment.export import check_parity, export_package, export_run
 from duchenne.experiment.finish import ensure_artifact
+from duchenne.experiment.modelcard import write_modelcard
 from duchenne.experiment.run import Run, write_json
 from duchenne.experiment.temperature import all_logits
 from duchenne.experiment.train import train
@@ -217,6 +219,20 @@ def test_the_model_card_reads_as_hugging_faces(trained: Run, tmp_path: Path) -> 
     assert f"{100 * happy['recall']:.2f} % | {100 * happy['f1']:.2f} % | {happy['support']} |" in text
     assert SNIPPET.strip() in text
     assert "Not measured: gender, age, person." in text  # skin tone was
+
+
+def test_weights_of_no_known_licence_carry_their_terms(trained: Run, tmp_path: Path) -> None:
+    """Hugging Face asks for a name and a link wherever the licence is "other"."""
+    export_run(trained, tmp_path / "out")
+    assert not (tmp_path / "out" / "LICENSE.md").exists()  # Apache-2.0
+    about = trained.info("data") | {"name": "fer2013"}
+    card = replace(ensure_artifact(trained).card, data=about, terms="Research use.")
+    write_modelcard(trained, card, tmp_path / "out")
+    front = front_matter(tmp_path / "out")
+    assert (front["license"], front["license_name"]) == ("other", "research-use-fer2013")
+    text = (tmp_path / "out" / front["license_link"]).read_text()
+    assert "The images were given out for a Kaggle competition" in text
+    assert text.endswith("Research use.\n")
 
 
 def test_action_units_stand_beside_what_needs_no_model(trained: Run, tmp_path: Path) -> None:

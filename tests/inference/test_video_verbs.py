@@ -95,6 +95,8 @@ def test_csv_timelines_and_drawings(call: Any, mixed: Path, model: Path) -> None
     assert {r["path"] for r in timeline} == {"mixed/a.mp4", "mixed/c.avi"}
     for name in ("t.png", "t-2.png"):
         assert cv2.imread(name) is not None
+    assert not Path("t-3.png").exists()  # d.mp4 is no video
+    assert "no picture of mixed/d.mp4, for it has no readable frame" in result.stderr
     assert sorted(p.name for p in Path("drawn").iterdir()) == ["a.mp4", "b.jpg", "c.mp4"]
     assert len(list(VideoFile("drawn/a.mp4", every=1).frames())) == 5
 

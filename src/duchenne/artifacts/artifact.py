@@ -20,6 +20,7 @@ from ..errors import DataError, RecipeError, RunError, did_you_mean
 from ..labels import Kind, Output
 from ..transforms.preprocess import Preprocess
 from .card import Card, replace_file
+from .metadata import about_card
 from .runtime import runtime
 from .views import average_views
 
@@ -115,6 +116,7 @@ class Artifact:
         sha256 = card.int8.get("sha256", "") if chosen == "int8" else card.model_sha256
         session = _session(path, read_model(path, sha256), threads or _cpus())
         _check_signature(path, session, card, preprocess)
+        _check_says_the_same(path, session, card)
         return cls(folder, card, preprocess, session, chosen)
 
     @property
@@ -237,6 +239,8 @@ def _cpus() -> int:
 
 def read_model(path: Path, sha256: str) -> bytes:
     """A model file's bytes. Raises RunError where it cannot be read or is not the one of that SHA-256."""
+    if path.exists() and not path.is_file():  # a pipe would be waited for
+        raise RunError(f"{path} is not a file")
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -286,6 +290,19 @@ def _check_signature(path: Path, session: Any, card: Card, preprocess: Preproces
             raise RunError(
                 f"{path}: output '{output.name}' is {node.type} of shape {node.shape}, "
                 f"the card's {output.num_classes} labels need tensor(float) of ['N', {output.num_classes}]"
+            )
+
+
+def _check_says_the_same(path: Path, session: Any, card: Card) -> None:
+    """What a model says of itself (`metadata`) and its card must agree: one of them may have been edited."""
+    about = session.get_modelmeta().custom_metadata_map
+    said = about_card(card, "")
+    for field in ("outputs", "preprocess"):
+        if field in about and about[field] != said[field]:
+            raise RunError(
+                f"{path} says '{field}' otherwise than {CARD} beside it: {about[field]} there, "
+                f"{said[field]} in the card",
+                "copy both files again, or export the model again",
             )
 
 

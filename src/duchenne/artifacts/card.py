@@ -101,6 +101,8 @@ class Card:
             RunError: Naming file and field: missing, not JSON, another schema version, an unknown or
                 missing key, a value of the wrong type.
         """
+        if path.exists() and not path.is_file():  # a pipe would be waited for
+            raise RunError(f"{path} is not a file", "a model's folder holds model.onnx and card.json")
         try:
             if path.stat().st_size > _MAX_BYTES:
                 raise RunError(f"{path} is larger than any card", "is this the right folder?")

@@ -112,6 +112,9 @@ class Timelines:
     def _draw(self, picture: Path, timeline: Timeline, path: str) -> None:
         from ..inference.timeline_picture import draw_timeline
 
+        if timeline.is_empty:
+            typer.echo(f"--timeline: no picture of {printable(path)}, for it has no readable frame", err=True)
+            return
         if self._videos > 1:
             picture = picture.with_name(f"{picture.stem}-{self._videos}{picture.suffix}")
         try:

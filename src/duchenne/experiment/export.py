@@ -21,7 +21,7 @@ from ..learners import learner_class
 from .environment import need
 from .finish import ensure_artifact
 from .int8 import MAX_LOSS_POINTS, int8_model
-from .modelcard import fresh_metrics, write_modelcard
+from .modelcard import LICENSE, fresh_metrics, write_modelcard
 from .run import Run
 from .temperature import HOW, all_logits
 
@@ -108,14 +108,7 @@ def export_run(
         content = with_metadata(content, card, "int8")
         if not facts["default"]:
             notes.append(_refused(facts))
-    if half_weights:
-        from ..learners.halve import save_halved
-
-        sha256 = save_halved(run.checkpoint("best"), out / WEIGHTS)
-        card = replace(card, weights={"sha256": sha256, "precision": "float16"})
-    else:
-        with suppress(OSError):
-            (out / WEIGHTS).unlink()
+    card = _with_weights(run, out, card, half_weights)
     card = save_artifact(out, with_metadata(plain, card), card, content)
     Artifact.load(out, precision="fp32")  # what was written can be read
     if stale := sorted(set(run.metrics()) - set(fresh_metrics(run, card))):
@@ -125,9 +118,21 @@ def export_run(
             f"`duchenne evaluate {run.path.name}` makes them anew"
         )
     write_modelcard(run, card, out)
-    names = [MODEL, INT8, CARD, "README.md", WEIGHTS]
+    names = [MODEL, INT8, CARD, "README.md", LICENSE, WEIGHTS]
     sizes = {name: (out / name).stat().st_size for name in names if (out / name).is_file()}
     return Exported(out, card, sizes, tuple(notes))
+
+
+def _with_weights(run: Run, out: Path, card: Card, wanted: bool) -> Card:
+    """Write the weights in half precision, or remove what lies there; the card says which."""
+    if not wanted:
+        with suppress(OSError):
+            (out / WEIGHTS).unlink()
+        return card
+    from ..learners.halve import save_halved
+
+    sha256 = save_halved(run.checkpoint("best"), out / WEIGHTS)
+    return replace(card, weights={"sha256": sha256, "precision": "float16"})
 
 
 def export_package(

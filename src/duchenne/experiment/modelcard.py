@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from .run import Run
 from .temperature import HOW
 
 Metrics = Mapping[str, Any]
+
+# The file of the weights' terms, which Hugging Face's front matter links to.
+LICENSE = "LICENSE.md"
 
 # Which evaluation's figures stand first: what nothing was chosen on.
 _ORDER = ("test", "val", "train")
@@ -59,7 +63,10 @@ def fresh_metrics(run: Run, card: Card) -> dict[str, Metrics]:
 
 
 def write_modelcard(run: Run, card: Card, folder: Path) -> None:
-    """Write README.md. Raises RunError where it cannot be written."""
+    """Write README.md, and the weights' terms as a file of their own where no known licence covers them.
+
+    Raises RunError where they cannot be written.
+    """
     sheet, metrics = datasheet(str(card.data.get("name", ""))), fresh_metrics(run, card)
     title = run.recipe.title
     partial = card.training.get("status") != "finished"
@@ -81,6 +88,11 @@ def write_modelcard(run: Run, card: Card, folder: Path) -> None:
     ]
     text = "\n\n".join(p.strip() for p in parts if p) + "\n"
     replace_file(folder / "README.md", text.encode())
+    if sheet.license_name:
+        replace_file(folder / LICENSE, f"# {sheet.license_name}\n\n{sheet.terms}\n\n{card.terms}\n".encode())
+    else:
+        with suppress(OSError):
+            (folder / LICENSE).unlink()
 
 
 def _front(card: Card, sheet: Datasheet, metrics: Mapping[str, Metrics]) -> str:
@@ -88,7 +100,7 @@ def _front(card: Card, sheet: Datasheet, metrics: Mapping[str, Metrics]) -> str:
     data = str(card.data.get("name", ""))
     lines = ["---", f"license: {sheet.license}"]
     if sheet.license_name:
-        lines += [f"license_name: {sheet.license_name}"]
+        lines += [f"license_name: {sheet.license_name}", f"license_link: {LICENSE}"]
     lines += ["library_name: duchenne", "pipeline_tag: image-classification"]
     tags = ["facial-expression-recognition", "emotion", "image-classification", "onnx", "duchenne"]
     lines += ["tags:", *(f"- {tag}" for tag in tags), "datasets:", f"- {json.dumps(data)}"]

@@ -65,6 +65,11 @@ class Timeline:
         self.lanes: dict[int, dict[int, tuple[str, float]]] = {}
         self._last: float | None = None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no frame could be read."""
+        return self._last is None
+
     def write(self, record: FrameRecord) -> None:
         """Take one frame."""
         time = record["time"]
