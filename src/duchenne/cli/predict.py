@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO, cast
 
 import typer
 
@@ -109,9 +109,12 @@ def predict_command(
         typer.echo(f"of {noted} images with several frames or pages the first was taken", err=True)
     if failed:
         where = "" if kind == "text" and out is None else "; see their field 'error'"
-        what = "images and frames" if any(moving) else "images"
-        typer.echo(f"{failed} of {done} {what} could not be predicted{where}", err=True)
-        raise typer.Exit(_NOTHING if failed == done else _SOME_FAILED)
+        _end_with_failures(done, failed, "images and frames" if any(moving) else "images", where)
+
+
+def _end_with_failures(done: int, failed: int, what: str, where: str) -> NoReturn:
+    typer.echo(f"{failed} of {done} {what} could not be predicted{where}", err=True)
+    raise typer.Exit(_NOTHING if failed == done else _SOME_FAILED)
 
 
 def _format(named: str | None, out: Path | None) -> str:

@@ -77,17 +77,7 @@ def load_fer2013(
     Raises:
         DataError: The data are missing (says how to get them) or broken (says where).
     """
-    if labels not in ("fer2013", "ferplus", "both"):
-        raise DataError(
-            f"fer2013 has no labels '{labels}'", did_you_mean(labels, ("fer2013", "ferplus", "both"))
-        )
-    for key, value, known in (("dropped", dropped, get_args(Dropped)), ("copies", copies, get_args(Copies))):
-        if value not in known:
-            raise DataError(
-                f"fer2013: {key} = {value!r} is none of {list(known)}", did_you_mean(value, known)
-            )
-    if dropped == "unlabelled" and labels != "both":
-        raise DataError('fer2013: dropped = "unlabelled" needs labels = "both"', "a face needs some label")
+    _check_options(labels, dropped, copies)
     folder = _find(Path(root))
     csv = next((folder / name for name in CSV_NAMES if (folder / name).is_file()), None)
     if csv is None:
@@ -134,6 +124,20 @@ def load_fer2013(
         masks=masks,
         notes=notes,
     )
+
+
+def _check_options(labels: str, dropped: str, copies: str) -> None:
+    if labels not in ("fer2013", "ferplus", "both"):
+        raise DataError(
+            f"fer2013 has no labels '{labels}'", did_you_mean(labels, ("fer2013", "ferplus", "both"))
+        )
+    for key, value, known in (("dropped", dropped, get_args(Dropped)), ("copies", copies, get_args(Copies))):
+        if value not in known:
+            raise DataError(
+                f"fer2013: {key} = {value!r} is none of {list(known)}", did_you_mean(value, known)
+            )
+    if dropped == "unlabelled" and labels != "both":
+        raise DataError('fer2013: dropped = "unlabelled" needs labels = "both"', "a face needs some label")
 
 
 def _check_parts(split: Mapping[str, str | float], part: Array) -> None:

@@ -129,24 +129,11 @@ def load_synthetic(
         RecipeError: an argument is out of range; the message names it.
     """
     del root
-    _check_whole("n", n, 1, MAX_FACES)
-    parts = _weights("split", {"train": 0.7, "val": 0.15, "test": 0.15} if split is None else split, SPLITS)
-    if abs(sum(parts.values()) - 1) > 1e-6:
-        raise RecipeError(f"split: the parts sum to {sum(parts.values()):g}, not to 1")
-    if not _is_number(label_noise) or not 0 <= label_noise <= 1:
-        raise RecipeError(f"label_noise: {label_noise!r} is no part between 0 and 1")
-    if isinstance(size, int) and n * size**2 * (3 if color == "rgb" else 1) > MAX_BYTES:
-        raise RecipeError(
-            f"n: {n} faces of size {size} need more than {MAX_BYTES >> 30} GiB", "draw fewer faces"
-        )
+    parts = _checked_parts(n, size, color, label_noise, split)
     cast = cast_faces(
-        n,
-        seed=seed,
-        subjects=subjects,
-        class_balance=class_balance,
-        difficulty=difficulty,
+        n, seed=seed, subjects=subjects, class_balance=class_balance, difficulty=difficulty,
         skin_tones=skin_tones,
-    )
+    )  # fmt: skip
     if subjects is None:
         splits = _split_by(cast.emotion, parts, _stream(seed, "split"))
     else:
@@ -158,11 +145,7 @@ def load_synthetic(
             skin_tones=seen_skin_tones,
         )  # fmt: skip
         cast = _joined(cast, other, splits != "test")
-    labels = cast.emotion.copy()
-    flips = round(n * label_noise)
-    noise = _stream(seed, "label_noise")
-    flipped = noise.permutation(n)[:flips]
-    labels[flipped] = (labels[flipped] + noise.integers(1, EMOTION.num_classes, flips)) % EMOTION.num_classes
+    labels, flips = _flipped(cast.emotion, label_noise, _stream(seed, "label_noise"))
     notes = ["drawn faces: nobody is on these pictures"]
     if flips:
         notes.append(f"label noise was planted: {flips} of {n} emotions are wrong on purpose")
@@ -180,6 +163,31 @@ def load_synthetic(
         truth={"emotion": cast.emotion},
         notes=tuple(notes),
     )
+
+
+def _checked_parts(
+    n: int, size: int, color: str, label_noise: float, split: Mapping[str, float] | None
+) -> dict[str, float]:
+    """Split -> part; raises RecipeError where one of the arguments is out of range."""
+    _check_whole("n", n, 1, MAX_FACES)
+    parts = _weights("split", {"train": 0.7, "val": 0.15, "test": 0.15} if split is None else split, SPLITS)
+    if abs(sum(parts.values()) - 1) > 1e-6:
+        raise RecipeError(f"split: the parts sum to {sum(parts.values()):g}, not to 1")
+    if not _is_number(label_noise) or not 0 <= label_noise <= 1:
+        raise RecipeError(f"label_noise: {label_noise!r} is no part between 0 and 1")
+    if isinstance(size, int) and n * size**2 * (3 if color == "rgb" else 1) > MAX_BYTES:
+        raise RecipeError(
+            f"n: {n} faces of size {size} need more than {MAX_BYTES >> 30} GiB", "draw fewer faces"
+        )
+    return parts
+
+
+def _flipped(codes: Array, share: float, noise: np.random.Generator) -> tuple[Array, int]:
+    """The codes with that share of them replaced by another class each, and how many these are."""
+    labels, flips = codes.copy(), round(len(codes) * share)
+    chosen = noise.permutation(len(codes))[:flips]
+    labels[chosen] = (labels[chosen] + noise.integers(1, EMOTION.num_classes, flips)) % EMOTION.num_classes
+    return labels, flips
 
 
 def cast_faces(

@@ -76,11 +76,7 @@ def evaluate(
     if protocol is not None:
         recipe = recipe.model_copy(update={"evaluate": protocol})
     views = views or recipe.evaluate.views
-    if views not in VIEWS:
-        raise RecipeError(f"there are no views '{views}'", did_you_mean(views, VIEWS))
-    for split in splits:
-        if split not in SPLITS:
-            raise RecipeError(f"there is no split '{split}'", did_you_mean(split, SPLITS))
+    _check_words(views, splits, temperature)
     artifact = ensure_artifact(run)
     _check_groups(recipe, artifact)
     own: FaceSet | None
@@ -94,10 +90,6 @@ def evaluate(
         own = _own_faces(run, data)
         wanted, prefix = tuple(splits) or ("test",), f"{other}-"
     changed = own is not None and _changed(run, own)
-    if temperature not in ("", "one", "fit"):
-        raise RecipeError(
-            f"there is no temperature '{temperature}'", did_you_mean(temperature, ("one", "fit"))
-        )
     held_out = None if own is None else own.where("val")
     if held_out is not None and len(held_out):
         held_out = match_faces(held_out, artifact)[0]
@@ -112,17 +104,34 @@ def evaluate(
         check_attributes(by, list(faces.group), faces.subject is not None, faces.name)
     done = []
     for name, split, faces in todo:
-        part = faces.where(split)
-        if len(part) == 0:
-            shown = ", ".join(f"{k} {v}" for k, v in faces.describe()["splits"].items())
-            raise DataError(
-                f"{faces.name} has no '{split}' part", f"it has: {shown}; --split names what to evaluate"
-            )
+        part = _part_of(faces, split)
         evaluated = _evaluate_part(run, recipe, artifact, part, split, name, views, by, own, progress)
         metrics = evaluated.metrics | {"data_changed": changed}
         run.save_metrics(evaluated.name, metrics)
         done.append(Evaluated(evaluated.name, metrics))
     return done
+
+
+def _check_words(views: str, splits: Sequence[str], temperature: str) -> None:
+    if views not in VIEWS:
+        raise RecipeError(f"there are no views '{views}'", did_you_mean(views, VIEWS))
+    for split in splits:
+        if split not in SPLITS:
+            raise RecipeError(f"there is no split '{split}'", did_you_mean(split, SPLITS))
+    if temperature not in ("", "one", "fit"):
+        raise RecipeError(
+            f"there is no temperature '{temperature}'", did_you_mean(temperature, ("one", "fit"))
+        )
+
+
+def _part_of(faces: FaceSet, split: str) -> FaceSet:
+    part = faces.where(split)
+    if len(part) == 0:
+        shown = ", ".join(f"{k} {v}" for k, v in faces.describe()["splits"].items())
+        raise DataError(
+            f"{faces.name} has no '{split}' part", f"it has: {shown}; --split names what to evaluate"
+        )
+    return part
 
 
 def _also(recipe: Recipe, name: str, data: Path | None) -> FaceSet:

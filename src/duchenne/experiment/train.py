@@ -87,12 +87,7 @@ def train(
     # A run that goes on has weights of its own; the run that it began from may be gone.
     own = Run(path).checkpoint("best")
     goes_on = resume and own.is_file() and Run(path).checkpoint("last").is_file()
-    if recipe.start.run and not goes_on:
-        begun = start_checkpoint(recipe.start.run, runs)
-        if begun.resolve() == (path / "checkpoints" / begun.name).resolve():
-            raise RunError(f"run {path} cannot start from itself", "choose another --name")
-    if recipe.teacher.run and teacher_checkpoint(recipe.teacher.run, runs).resolve() == own.resolve():
-        raise RunError(f"run {path} cannot be its own teacher", "choose another --name")
+    _check_others(recipe, runs, path, goes_on)
     learner = build_learner(recipe, accelerator, devices, runs, own if goes_on else None)
     # What the end needs is asked for at the start, not after hours.
     need("onnx", "onnxscript", *(["tensorboard"] if tensorboard else []))
@@ -119,6 +114,18 @@ def train(
     with _alone(path):
         _fit(run, recipe.train.epochs, learner, parts, storage=storage, listener=recorder)
     return run
+
+
+def _check_others(recipe: Recipe, runs: Path, path: Path, goes_on: bool) -> None:
+    """Raise RunError where the run that a training begins from, or its teacher's, is missing or its own."""
+    if recipe.start.run and not goes_on:
+        begun = start_checkpoint(recipe.start.run, runs)
+        if begun.resolve() == (path / "checkpoints" / begun.name).resolve():
+            raise RunError(f"run {path} cannot start from itself", "choose another --name")
+    if recipe.teacher.run:
+        teacher = teacher_checkpoint(recipe.teacher.run, runs)
+        if teacher.resolve() == (path / "checkpoints" / teacher.name).resolve():
+            raise RunError(f"run {path} cannot be its own teacher", "choose another --name")
 
 
 def _fit(run: Run, epochs: int, learner: Any, parts: dict[str, FaceSet], **options: Any) -> None:

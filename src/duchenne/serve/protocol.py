@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, ClassVar
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -17,75 +17,78 @@ _REASONS = {408: "Request Timeout", 503: "Service Unavailable"}
 _DRAIN_SECONDS = 5.0
 
 
-def connection_class(limits: Limits) -> type[H11Protocol]:
-    """A protocol for ``uvicorn.Config(http=...)`` that keeps the limits."""
+class Connection(H11Protocol):
+    """A connection that keeps the limits of its class; `connection_class` names them."""
 
-    class Connection(H11Protocol):
-        clock: asyncio.TimerHandle | None = None
-        waits_for = ""
+    limits: ClassVar[Limits]
+    clock: asyncio.TimerHandle | None = None
+    waits_for = ""
 
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            if len(self.connections) > limits.connections:
-                self.refuse(Refused(503, f"{limits.connections} connections are open", "ask again later"))
-            else:
-                self.wind()
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            self.stop()
-            super().connection_lost(exc)
-
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        if len(self.connections) > self.limits.connections:
+            self.refuse(Refused(503, f"{self.limits.connections} connections are open", "ask again later"))
+        else:
             self.wind()
 
-        def wind(self) -> None:
-            """Start, leave running or stop the clock, by what the connection waits for."""
-            waits_for = ""
-            if not self.transport.is_closing():
-                if self.conn.their_state is h11.IDLE:
-                    waits_for = self.between()
-                elif self.conn.their_state is h11.SEND_BODY and self.conn.our_state is h11.DONE:
-                    waits_for = "drain"
-            if waits_for != self.waits_for:
-                self.stop()
-                self.waits_for = waits_for
-                if waits_for:
-                    seconds = limits.head_seconds if waits_for == "head" else _DRAIN_SECONDS
-                    self.clock = self.loop.call_later(seconds, self.late)
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.stop()
+        super().connection_lost(exc)
 
-        def between(self) -> str:
-            """Of a connection without a request: nothing before a further one, which uvicorn's clock ends."""
-            if self.cycle is None or self.conn.trailing_data[0]:
-                return "head"
-            if self.timeout_keep_alive_task is None:  # the rest of a refused body had stopped it
-                self.timeout_keep_alive_task = self.loop.call_later(
-                    self.timeout_keep_alive, self.timeout_keep_alive_handler
-                )
-            return ""
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.wind()
 
-        def stop(self) -> None:
-            if self.clock is not None:
-                self.clock.cancel()
-            self.clock, self.waits_for = None, ""
+    def wind(self) -> None:
+        """Start, leave running or stop the clock, by what the connection waits for."""
+        waits_for = ""
+        if not self.transport.is_closing():
+            if self.conn.their_state is h11.IDLE:
+                waits_for = self.between()
+            elif self.conn.their_state is h11.SEND_BODY and self.conn.our_state is h11.DONE:
+                waits_for = "drain"
+        if waits_for != self.waits_for:
+            self.stop()
+            self.waits_for = waits_for
+            if waits_for:
+                seconds = self.limits.head_seconds if waits_for == "head" else _DRAIN_SECONDS
+                self.clock = self.loop.call_later(seconds, self.late)
 
-        def late(self) -> None:
-            if self.transport.is_closing():
-                return
-            if self.waits_for == "head":
-                self.refuse(
-                    Refused(408, f"the request's headers did not come within {limits.head_seconds:g} s")
-                )
-            else:
-                self.transport.abort()
-
-        def refuse(self, refused: Refused) -> None:
-            """Answer without a request, and close."""
-            head = (
-                f"HTTP/1.1 {refused.status} {_REASONS[refused.status]}\r\nContent-Type: application/json\r\n"
-                f"Content-Length: {len(refused.body)}\r\nConnection: close\r\n\r\n"
+    def between(self) -> str:
+        """Of a connection without a request: nothing before a further one, which uvicorn's clock ends."""
+        if self.cycle is None or self.conn.trailing_data[0]:
+            return "head"
+        if self.timeout_keep_alive_task is None:  # the rest of a refused body had stopped it
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
-            self.transport.write(head.encode() + refused.body)
-            self.transport.close()
+        return ""
 
-    return Connection
+    def stop(self) -> None:
+        if self.clock is not None:
+            self.clock.cancel()
+        self.clock, self.waits_for = None, ""
+
+    def late(self) -> None:
+        if self.transport.is_closing():
+            return
+        if self.waits_for == "head":
+            self.refuse(
+                Refused(408, f"the request's headers did not come within {self.limits.head_seconds:g} s")
+            )
+        else:
+            self.transport.abort()
+
+    def refuse(self, refused: Refused) -> None:
+        """Answer without a request, and close."""
+        head = (
+            f"HTTP/1.1 {refused.status} {_REASONS[refused.status]}\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(refused.body)}\r\nConnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + refused.body)
+        self.transport.close()
+
+
+def connection_class(limits: Limits) -> type[H11Protocol]:
+    """A protocol for ``uvicorn.Config(http=...)`` that keeps the limits."""
+    return type("Connection", (Connection,), {"limits": limits})
