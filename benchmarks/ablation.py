@@ -3,9 +3,10 @@
     python benchmarks/ablation.py run --data DATA --trials runs/ablation.jsonl
     python benchmarks/ablation.py write --trials runs/ablation.jsonl --out docs/flagship.md
 
-`run` trains fer-flagship whole and then without one ingredient at a time, and appends a line each; lines that
-are there are left out, so it may be stopped and begun again. Accuracies are those of PublicTest (validation)
-in the last epoch; PrivateTest is not read. `write` puts the table between the page's two marks.
+`run` trains fer-flagship whole and then without one ingredient at a time, with the teacher that lies in
+runs/fer-teacher (`duchenne train fer-teacher`), and appends a line each; lines that are there are left out,
+so it may be stopped and begun again. Accuracies are those of PublicTest (validation) in the last epoch;
+PrivateTest is not read. `write` puts the table between the page's two marks.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ WITHOUT: dict[str, list[str]] = {
     "nothing left out": [],
     "FER+ votes as a second output": ["loss.weights.ferplus=0.0"],
     "leaving out copies of PublicTest and PrivateTest": ['data.options.copies="stay"'],
-    "label smoothing": ["loss.label_smoothing=0.0"],
+    "a teacher's answers beside the labels": ["teacher.run="],
     "mixup": ["augment.mixup=0.0"],
     "erased boxes": ["augment.erase=0.0"],
     "mirrored faces": ["augment.flip=0.0"],
@@ -94,7 +95,8 @@ def table(trials: list[dict[str, Any]]) -> str:
         f"Short schedules on a CPU: {kind['epochs']} epochs on {kind['share']:.0%} of Training "
         f"({trials[0]['n']:,} faces), weights averaged over 100 updates instead of 1,000; {seeds} seed(s). "
         "One figure's 95% interval is 1.6 points either way. What regularises and pays in a long training "
-        "may cost in a short one; copies of validation's own faces in training flatter validation.",
+        "may cost in a short one; copies of validation's own faces in training flatter validation; the "
+        "teacher has seen all of Training, so that on a part of it its answers are worth more.",
         "",
         "| left out | PublicTest | against the whole |",
         "|---|--:|--:|",

@@ -132,14 +132,12 @@ class Start(Section):
 class Teacher(Section):
     """Learn from a trained net's answers for the training faces beside their labels (distillation).
 
-    The loss of a single-label output that the teacher has too is (1 - share) times that of the label plus
-    share times the cross-entropy with the teacher's probabilities for the face as it stands, without
-    augmentation.
+    Of a single-label output that both have, the loss is (1 - share) times the label's plus share times the
+    cross-entropy with the teacher's probabilities for the face as it stands, without augmentation.
 
     Attributes:
         run: The teacher's run: a folder, by path, or its name in the runs folder; "": labels alone.
-        share: See above; 0 to 1.
-        temperature: What the teacher's logits are divided by.
+        share, temperature: See above; what the teacher's logits are divided by.
     """
 
     run: str = ""
