@@ -167,3 +167,22 @@ def test_damaged_bytes_give_pixels_or_a_data_error(seed: int, format: str) -> No
         return
     assert out.dtype == np.uint8
     assert out.ndim in (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("head", "said"),
+    [
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "a HEIC picture"),
+        (b"\0\0\0\x20ftypavif\0\0\0\0", "an AVIF picture"),
+        (b"\0\0\0\x20ftypisom\0\0\0\0", "a video"),
+        (b"RIFF\0\0\0\0AVI LIST", "a video"),
+        (b"\xff\x0a" + bytes(20), "a JPEG XL picture"),
+        (b"8BPS\0\1" + bytes(20), "a Photoshop file"),
+        (b"%PDF-1.7\n", "a PDF"),
+    ],
+)
+def test_formats_that_are_not_read_are_named(head: bytes, said: str, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(head)
+    for source in (tmp_path / "a.jpg", head):
+        with pytest.raises(DataError, match=f"is {said}, which is not read here\n.*save it as JPEG or PNG"):
+            decode_image(source)

@@ -324,3 +324,23 @@ def test_all_images_may_be_for_testing(write_tree: Write) -> None:
     assert set(faces.split.tolist()) == {"test"}
     with pytest.raises(DataError, match="leave some rows to train"):
         load_folder(root, split={"val": 0.5, "test": 0.5})
+
+
+def test_pictures_in_formats_that_are_not_read_are_noted(write_tree: Write) -> None:
+    root = write_tree(classes=TWO)
+    (root / "happy/a.HEIC").write_bytes(b"x")
+    assert any(
+        "1 pictures were left out (happy/a.HEIC, ...): HEIC" in note for note in load_folder(root).notes
+    )
+
+
+def test_a_line_break_in_a_name_is_refused_before_any_training(write_tree: Write, tmp_path: Path) -> None:
+    root = write_tree(classes=("happy", "very\nsad"))
+    with pytest.raises(DataError, match=r"the path 'very\\nsad/.*' holds a line break"):
+        load_folder(root)
+    for i in range(4):
+        _save(tmp_path / f"m/{i}.png", seed=i)
+    rows = "".join(f'{i}.png,{TWO[i % 2]},"a\nb"\n' for i in range(4))
+    (tmp_path / "m/manifest.csv").write_text("path,emotion,subject\n" + rows)
+    with pytest.raises(DataError, match=r"the subject 'a\\nb' holds a line break"):
+        load_folder(tmp_path / "m")

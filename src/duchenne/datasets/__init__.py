@@ -97,7 +97,8 @@ def _needed(name: str, root: str | Path | None, layout: str) -> Path:
         raise DataError(f"data set '{name}' needs a data folder, and none was named", layout)
     path = Path(root)
     if not path.is_dir():
-        raise DataError(f"the data folder {path} does not exist", layout)
+        what = "is no folder" if path.exists() else "does not exist"
+        raise DataError(f"the data folder {path} {what}", layout)
     return path
 
 

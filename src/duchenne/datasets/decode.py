@@ -22,6 +22,23 @@ FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 SUFFIXES = frozenset(
     (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
 )
+# Pictures of other formats, by their ending: a folder of them is not passed over in silence.
+UNREAD_SUFFIXES = frozenset((".heic", ".heif", ".hif", ".avif", ".jxl"))
+# The same, and what else is taken for a picture, by their first bytes (ISO 14496-12 for the brands).
+_BRANDS = {
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc"), "a HEIC picture"),
+    **dict.fromkeys((b"avif", b"avis"), "an AVIF picture"),
+}
+_UNREAD = {
+    b"\xff\x0a": "a JPEG XL picture",
+    b"\0\0\0\x0cJXL ": "a JPEG XL picture",
+    b"\0\0\0\x0cjP  ": "a JPEG 2000 picture",
+    b"8BPS": "a Photoshop file",
+    b"%PDF": "a PDF",
+    b"<svg": "an SVG drawing",
+    b"\0\0\x01\0": "an icon (ICO)",
+    b"\x1a\x45\xdf\xa3": "a video",
+}
 _ORIENTATION = 0x0112  # EXIF tag
 _WIDTH, _HEIGHT = 0x0100, 0x0101  # TIFF tags
 _WARNINGS = threading.Lock()  # catch_warnings changes what all threads share
@@ -96,10 +113,14 @@ def _open(source: Path | bytes, label: str, max_pixels: int) -> Image.Image:
     except FileNotFoundError as error:
         raise DataError(f"there is no file {label}") from error
     except Image.DecompressionBombError as error:
-        raise DataError(f"{label} is too large", too_large) from error
-    except UnidentifiedImageError as error:
         raise DataError(
-            f"{label} is not an image in a known format", f"known: {', '.join(FORMATS)}"
+            f"{label} is too large: more than {max_pixels / 1e6:g} million pixels", too_large
+        ) from error
+    except UnidentifiedImageError as error:
+        kind = _unread_kind(source)
+        why = f"{kind}, which is not read here" if kind else "not an image in a known format"
+        raise DataError(
+            f"{label} is {why}", f"save it as JPEG or PNG; known: {', '.join(FORMATS)}"
         ) from error
     except Exception as error:  # as above: any error of a header parser is the file's
         raise DataError(f"{label} cannot be read as an image: {error}") from error
@@ -108,6 +129,23 @@ def _open(source: Path | bytes, label: str, max_pixels: int) -> Image.Image:
         image.close()
         raise DataError(f"{label} is too large: {width}x{height}", too_large)
     return image
+
+
+def _unread_kind(source: Path | bytes) -> str | None:
+    """What a file is whose format people take for a picture's and that is none of `FORMATS`; else None."""
+    if isinstance(source, bytes):
+        head = source[:16]
+    else:
+        try:
+            with source.open("rb") as file:
+                head = file.read(16)
+        except OSError:
+            return None
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:12], "a video")
+    if head[:4] == b"RIFF" and head[8:12] == b"AVI ":
+        return "a video"
+    return next((kind for start, kind in _UNREAD.items() if head.startswith(start)), None)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ..errors import DataError, did_you_mean
 from ..labels import Output, canonical
-from .decode import SUFFIXES
+from .decode import SUFFIXES, UNREAD_SUFFIXES
 from .faceset import FaceSet
 from .files import CACHE_LIMIT, read_files
 from .manifest import Table, read_manifest, row_error
@@ -26,6 +26,7 @@ _SPLIT_FOLDERS = {
     "train": "train", "training": "train", "val": "val", "valid": "val", "validation": "val",
     "test": "test", "testing": "test",
 }  # fmt: skip
+_TO_JPEG = "HEIC, AVIF and JPEG XL are not read; save them as JPEG or PNG"
 LAYOUT = f"""\
 lay the images out as one of
     FOLDER/happy/*.jpg  (a folder a class)
@@ -123,14 +124,16 @@ def _walk(root: Path, labels: Sequence[str] | None) -> Table:
             )
     found: list[tuple[str, str, str]] = []
     empty: list[str] = []
+    unread: list[str] = []
     for base in bases if below_splits else [root]:
         for sub in _folders(base):
             paths = _images_below(root, sub)
             found += [(path, sub.name, base.name if below_splits else "") for path in paths]
+            unread += _images_below(root, sub, UNREAD_SUFFIXES)
             if not paths:
                 empty.append(sub.relative_to(root).as_posix())
     if not found:
-        raise DataError(f"{root} holds no images in class folders", LAYOUT)
+        raise DataError(f"{root} holds no images in class folders", _TO_JPEG if unread else LAYOUT)
     names = tuple(labels) if labels is not None else tuple(sorted({f[1] for f in found}))
     for path, label, _ in found:
         if label not in names:
@@ -142,15 +145,22 @@ def _walk(root: Path, labels: Sequence[str] | None) -> Table:
         outputs=(Output("emotion", "single", names),),
         targets={"emotion": np.array([codes[f[1]] for f in found], dtype=np.int64)},
         split=np.array([f[2] for f in found]) if below_splits else None,
-        notes=(f"Folders without images, which make no class: {', '.join(empty)}.",) if empty else (),
+        notes=tuple(_walk_notes(empty, unread)),
     )
+
+
+def _walk_notes(empty: list[str], unread: list[str]) -> Iterator[str]:
+    if empty:
+        yield f"Folders without images, which make no class: {', '.join(empty)}."
+    if unread:
+        yield f"{len(unread)} pictures were left out ({unread[0]}, ...): {_TO_JPEG}."
 
 
 def _folders(base: Path) -> list[Path]:
     return sorted(p for p in base.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-def _images_below(root: Path, folder: Path) -> list[str]:
+def _images_below(root: Path, folder: Path, suffixes: frozenset[str] = SUFFIXES) -> list[str]:
     """Image files at any depth, as paths within root, sorted; links out of root are refused."""
     inside = root.resolve()
     if not folder.resolve().is_relative_to(inside):
@@ -159,7 +169,7 @@ def _images_below(root: Path, folder: Path) -> list[str]:
     for here, _, files in os.walk(folder):
         for file in files:
             path = Path(here, file)
-            if path.suffix.lower() not in SUFFIXES or file.startswith("."):
+            if path.suffix.lower() not in suffixes or file.startswith("."):
                 continue
             if path.is_symlink() and not path.resolve().is_relative_to(inside):
                 raise DataError(f"{path} is a link that leads out of {root}", "copy the file into the folder")
@@ -198,6 +208,16 @@ def _check_names(root: Path, table: Table) -> None:
             path.encode()
         except UnicodeEncodeError:
             raise DataError(f"{root}: the file name {path!r} is not UTF-8", "rename the file") from None
+    # Predictions are a CSV of one line an image: better refused now than behind the training.
+    texts: dict[str, Sequence[str] | Array | None] = {"path": table.paths, "subject": table.subject}
+    texts |= table.group
+    texts |= {output.name: output.labels for output in table.outputs}
+    for column, cells in texts.items():
+        for cell in () if cells is None else map(str, cells):
+            if any(sign in cell for sign in "\n\r\0"):
+                raise DataError(
+                    f"{root}: the {column} {cell!r} holds a line break", "take it out of the name"
+                )
     for output in table.outputs:
         seen: dict[str, str] = {}
         for label in output.labels:

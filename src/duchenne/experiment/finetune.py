@@ -98,7 +98,7 @@ def plan_finetuning(
     if folder.is_dir() and not (folder / "manifest.csv").is_file() and (empty := empty_classes(folder)):
         raise DataError(
             f"{folder}: folder(s) without an image: {', '.join(empty)}",
-            "put images into them, or remove them",
+            "put images into them, or remove them; HEIC, AVIF and JPEG XL are not read: save those as JPEG",
         )
     options: dict[str, Any] = {"path": str(folder), "seed": seed}
     if skip_broken:
