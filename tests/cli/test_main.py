@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 import signal
@@ -217,3 +218,15 @@ def test_an_error_message_does_not_steer_the_terminal(
     assert "\x1b" not in said
     assert "\u202e" not in said
     assert said.count("\n") >= 1
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_standard_streams_are_no_defect(closed: str, tmp_path: Path) -> None:
+    line = f"{sys.executable} -m duchenne predict - nothere.jpg --out {tmp_path}/a.jsonl {closed} 3>&-"
+    done = subprocess.run(
+        line, shell=True, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL, cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    errors = [json.loads(row)["error"] for row in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert errors == ["standard input is empty", "nothere.jpg does not exist"]

@@ -81,3 +81,8 @@ def test_a_file_is_no_models_folder(tmp_path: Path, model: Path) -> None:
         with pytest.raises(RunError, match="is a file; a model is named by its folder") as error:
             find_model(path, tmp_path / "runs")
         assert str(path.parent) in error.value.todo
+
+
+def test_an_empty_name_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="no model is named"):
+        find_model("", tmp_path)

@@ -251,3 +251,28 @@ def test_a_reader_that_goes_away_is_no_failure(model: Path, images: Path) -> Non
         said = process.stderr.read()
     assert process.returncode == 0, said
     assert said == b""
+
+
+def test_what_is_read_is_never_written_over(call: Any, model: Path, images: Path) -> None:
+    before = {p: p.read_bytes() for p in images.iterdir()}
+    Path("noending").write_bytes(before[images / "0.png"])
+    Path("link.csv").symlink_to("noending")
+    for args, message in [
+        (["faces/1.png", "--out", "faces/0.png"], "is a picture's or a video's name"),
+        (["noending", "--out", "noending"], "is to be read"),
+        (["noending", "--out", "link.csv"], "is to be read"),
+        (["faces", "--timeline", "faces/0.png"], "is to be read"),
+        (["faces", "--out", "a.csv", "--timeline", "./a.csv"], "the same file twice"),
+    ]:
+        result = call(*args, "--faces", "whole", "--model", str(model))
+        assert isinstance(result.exception, RecipeError), args
+        assert message in str(result.exception)
+    assert {p: p.read_bytes() for p in images.iterdir()} == before
+    assert Path("noending").read_bytes() == before[images / "0.png"]
+    assert not Path("a.csv").exists()
+
+
+def test_a_video_on_standard_input_is_said_to_be_one(call: Any, model: Path) -> None:
+    result = call("-", "--model", str(model), input=b"\0\0\0\x20ftypisom" + bytes(90))
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["error"] == "standard input is a video, which is not read here"

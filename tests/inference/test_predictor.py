@@ -12,6 +12,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from duchenne.artifacts import Artifact
 from duchenne.datasets.faceset import FaceSet
@@ -177,8 +178,29 @@ def test_wrong_arguments_are_said_at_once(model: Path) -> None:
         predictor.predict([], batch_size=0)
     with pytest.raises(RecipeError, match="no view 'twin'"):
         predictor.predict([], views="twin")
-    with pytest.raises(TypeError, match="put a single one into a list"):
-        predictor.predict("face.png")
+    single = faces(1, 9, colour=True)[0]
+    for image in (
+        "face.png",
+        b"png",
+        bytearray(b"png"),
+        Source(None, single),
+        single,
+        single[..., 0],
+        None,
+        3,
+    ):
+        with pytest.raises(TypeError, match="put it into a list"):
+            predictor.predict(image)  # type: ignore[arg-type]
+    with (Path(__file__)).open("rb") as file, pytest.raises(TypeError, match="put it into a list"):
+        predictor.predict(file)
+    with pytest.raises(TypeError, match=r"not Image; of a PIL image: np.asarray"):
+        list(predictor.predict([Image.fromarray(single)]))  # type: ignore[list-item]
+    for wrong in ("mine", Path("mine")):
+        with pytest.raises(TypeError, match=r"Predictor.load\(folder\)"):
+            Predictor(wrong)  # type: ignore[arg-type]
+    for wrong in (None, 3, ["yunet"]):
+        with pytest.raises(TypeError, match="faces is a name"):
+            Predictor.load(model, faces=wrong)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="not int"):
         list(predictor.predict([3]))  # type: ignore[list-item]
     assert list(predictor.predict([])) == []
@@ -234,3 +256,12 @@ def test_nothing_is_kept_or_sent_by_the_runtime(how: str, model: Path, tmp_path:
     )  # fmt: skip
     assert done.stdout == "1\n", done.stderr
     assert [p for p in home.rglob("*") if p.is_file() and "icrosoft" in str(p)] == []
+
+
+def test_arrays_of_several_images_and_bytes_of_any_kind(model: Path) -> None:
+    predictor = Predictor.load(model, faces="whole")
+    for shape in ((4, 9, 9), (4, 9, 9, 3)):
+        assert [r["error"] for r in predictor.predict(np.zeros(shape, np.uint8))] == [None] * 4
+    png = cv2.imencode(".png", faces(1, 9)[0])[1].tobytes()
+    want = list(predictor.predict([png]))
+    assert list(predictor.predict([bytearray(png)])) == list(predictor.predict([memoryview(png)])) == want

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 import threading
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from duchenne.inference import expand
+from duchenne.inference.sources import _matches
 
 
 def names(*paths: str | Path) -> list[str | None]:
@@ -171,3 +173,34 @@ def test_an_unreadable_folder(tree: Path, monkeypatch: pytest.MonkeyPatch) -> No
     found = [(s.path, s.error) for s in expand(["f"])]
     assert found[-1] == ("f/c", "f/c cannot be read: Permission denied")
     assert len(found) == 3
+
+
+def test_patterns_of_any_depth_are_those_of_glob(tree: Path) -> None:
+    (tree / "g/h").mkdir(parents=True)
+    (tree / "g/h/e[1].png").write_bytes(b"x")
+    for pattern in (
+        "**", "**/*", "f/**", "f/**/*.jpeg", "**/c/*", "**/**/*.png", "?/**/*.png", "**/f/../z.png",
+        "./**/*.png", "./**", f"{tree}/**/*.png", f"{tree}//**", "**/h/e[[]1].png", "no/**", "*/**/d*",
+    ):  # fmt: skip
+        want = {n for n in glob.glob(pattern, recursive=True) if Path(n).is_file()}
+        assert {n for n in _matches(pattern) if Path(n).is_file()} == want, pattern
+
+
+@pytest.mark.timeout(30)
+def test_patterns_of_any_depth_end_where_links_lead_back_up(tree: Path) -> None:
+    (tree / "f/c/up").symlink_to(tree / "f")
+    (tree / "f/c/down").symlink_to(tree / "f/c")
+    (tree / "f/top").symlink_to(tree)
+    os.mkfifo(tree / "f/pipe.png")
+    sources = list(expand(["f/**"]))
+    assert sorted(os.path.basename(str(s.path)) for s in sources) == [
+        "a.JPG", "b.png", "d.jpeg", "pipe.png", "z.png"
+    ]  # fmt: skip
+    assert [s.error for s in sources if s.error] == ["f/pipe.png is not a regular file"]
+
+
+def test_pictures_that_are_not_read_are_not_passed_over(tree: Path) -> None:
+    for name in ("f/g.HEIC", "f/h.avif"):
+        (tree / name).write_bytes(b"x")
+    assert names("f") == ["f/a.JPG", "f/b.png", "f/c/d.jpeg", "f/g.HEIC", "f/h.avif"]
+    assert names("f/**") == names("f")

@@ -50,6 +50,7 @@ def main() -> None:
     from ..errors import DuchenneError, MissingExtraError
     from .app import make_app
 
+    _fill_closed_streams()
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
         make_app(sys.argv[1:])()
@@ -75,6 +76,14 @@ def main() -> None:
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _fill_closed_streams() -> None:
+    """Put the null device where a standard stream is closed (`>&-`): verbs ask them what they are, and the
+    next file that is opened would get the stream's number, with all that libraries write there."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
 
 
 def _terminate(number: int, frame: Any) -> NoReturn:

@@ -88,6 +88,7 @@ def predict_command(
         typer.echo(f"model: {folder.parent} (the newest finished run; --model names another)", err=True)
     predictor = Predictor.load(folder, faces=faces, min_face=min_face)
     sources = list(expand(paths, suffixes=SUFFIXES | VIDEO_SUFFIXES))
+    _check_targets(sources, out, timeline or [])
     moving = list(map(is_video, sources))
     done = failed = noted = 0
     # Refused before a file of --timeline is begun anew.
@@ -110,6 +111,25 @@ def predict_command(
     if failed:
         where = "" if kind == "text" and out is None else "; see their field 'error'"
         _end_with_failures(done, failed, "images and frames" if any(moving) else "images", where)
+
+
+def _check_targets(sources: Sequence[Source], out: Path | None, timelines: Sequence[Path]) -> None:
+    """Raise RecipeError where a file to be written is a picture or video to be read, or is named twice.
+
+    Of ``--out *.jpg`` the shell makes ``--out first.jpg second.jpg``: the first photograph would be gone.
+    """
+    from ..datasets.decode import SUFFIXES
+    from ..inference.videofile import VIDEO_SUFFIXES
+
+    if out is not None and out.suffix.lower() in SUFFIXES | VIDEO_SUFFIXES:
+        raise RecipeError(f"--out {out} is a picture's or a video's name", "end it in .jsonl, .csv or .txt")
+    targets = [*([] if out is None else [out]), *timelines]
+    if len({target.absolute() for target in targets}) < len(targets):
+        raise RecipeError("--out and --timeline name the same file twice", "give each its own")
+    read = {os.path.realpath(s.data) for s in sources if isinstance(s.data, Path)} if targets else set()
+    for target in targets:
+        if os.path.realpath(target) in read:
+            raise RecipeError(f"{target} is to be read, and would be written over", "name another file")
 
 
 def _end_with_failures(done: int, failed: int, what: str, where: str) -> NoReturn:

@@ -38,9 +38,14 @@ def make_finder(faces: str | FaceFinder = "auto", min_face: int = MIN_FACE) -> F
 
     Raises:
         RecipeError: No such name, or min_face below 0.
+        TypeError: `faces` is neither a name nor has it a method ``find``.
         RunError: The detector's file is missing, or is another one.
     """
     if not isinstance(faces, str):
+        if not callable(getattr(faces, "find", None)):
+            raise TypeError(
+                f"faces is a name ({', '.join(FINDERS)}) or a FaceFinder, not {type(faces).__name__}"
+            )
         return faces
     if faces not in FINDERS:
         raise RecipeError(f"there is no face finder '{faces}'", did_you_mean(faces, FINDERS))

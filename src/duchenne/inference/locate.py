@@ -23,6 +23,8 @@ def find_model(named: str | Path, runs: Path) -> Path:
     Raises:
         RunError: There is none.
     """
+    if not str(named):
+        raise RunError("no model is named", "name a run or a model's folder, or none for the package's own")
     for path in (Path(named), runs / named):
         if (path / CARD).is_file() or (path / MODEL).is_file():
             return path

@@ -17,7 +17,7 @@ from .faces import FaceFinder
 from .locate import artifact_of_run, default_model
 from .reading import read_image
 from .records import Face, Record, said, scores
-from .sources import Source, as_source
+from .sources import Source, as_source, check_several
 
 Array = npt.NDArray[Any]
 Opened = tuple[Record, Array | None]
@@ -47,6 +47,11 @@ class Predictor:
         faces: str | FaceFinder = "auto",
         min_face: int = MIN_FACE,
     ) -> None:
+        if not isinstance(artifact, Artifact | None):
+            kind = type(artifact).__name__
+            raise TypeError(
+                f"artifact is an Artifact, not {kind}; Predictor.load(folder) reads a model's folder"
+            )
         self.finder: FaceFinder = make_finder(faces, min_face)
         self.artifact = Artifact.load(default_model()) if artifact is None else artifact
 
@@ -108,8 +113,7 @@ class Predictor:
             raise RecipeError(f"abstain must be a score from 0 to 1, not {abstain}")
         if workers is not None and workers < 1:
             raise RecipeError(f"workers must be at least 1, not {workers}")
-        if isinstance(images, (str, bytes, Path)):
-            raise TypeError("predict takes several images; put a single one into a list")
+        check_several(images)
         opened = ahead(self._open, map(as_source, images), 1 if batch_size == 1 else workers)
         return self._stream(opened, batch_size, views, abstain)
 

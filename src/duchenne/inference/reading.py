@@ -46,6 +46,8 @@ def read_image(source: Source) -> tuple[Array, str | None]:
             raise DataError(f"not an image: {image.dtype} of shape {image.shape}")
         return image, None
     name = source.path or "the image"
+    if name == "-" and isinstance(data, bytes):
+        name = "standard input"
     if isinstance(data, Path):
         if data.is_dir():
             raise DataError(

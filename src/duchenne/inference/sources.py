@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from ..datasets.decode import SUFFIXES
+from ..datasets.decode import SUFFIXES, UNREAD_SUFFIXES
 
 # More bytes than the largest image that is decoded: 64 million pixels of three bytes.
 _MAX_BYTES = 256 << 20
@@ -37,7 +37,7 @@ class Source:
     error: str | None = None
 
 
-def as_source(image: Source | Path | str | bytes | npt.NDArray[Any]) -> Source:
+def as_source(image: Source | Path | str | bytes | bytearray | memoryview | npt.NDArray[Any]) -> Source:
     """Wrap one image. Raises TypeError for anything that can be none."""
     if isinstance(image, Source):
         return image
@@ -45,7 +45,24 @@ def as_source(image: Source | Path | str | bytes | npt.NDArray[Any]) -> Source:
         return Source(str(image), Path(image))
     if isinstance(image, (bytes, np.ndarray)):
         return Source(None, image)
-    raise TypeError(f"an image is a path, bytes or a uint8 array, not {type(image).__name__}")
+    if isinstance(image, (bytearray, memoryview)):
+        return Source(None, bytes(image))
+    kind = type(image).__name__
+    todo = '; of a PIL image: np.asarray(image.convert("RGB"))' if hasattr(image, "convert") else ""
+    raise TypeError(f"an image is a path, bytes or a uint8 array, not {kind}{todo}")
+
+
+def check_several(images: Any) -> None:
+    """Raise TypeError for a single image where several are asked for.
+
+    Text, bytes, an open file and an array can be gone through too, and would become an image a letter, a
+    line or a row. An array ``(N, H, W)`` or ``(N, H, W, 3)`` is several images.
+    """
+    single = isinstance(images, (str, bytes, bytearray, memoryview, Path, Source)) or hasattr(images, "read")
+    if isinstance(images, np.ndarray):
+        single = images.ndim < 3 or (images.ndim == 3 and images.shape[2] in (1, 3, 4))
+    if single or not isinstance(images, Iterable):
+        raise TypeError(f"predict takes several images, not one {type(images).__name__}; put it into a list")
 
 
 def expand(
@@ -57,6 +74,7 @@ def expand(
         paths: Each a file; a folder (all image files below it, sorted by name, hidden ones and each folder's
             second visit left out; a folder whose name ends in .jpg is a folder); a pattern with ``*``, ``?``,
             ``[...]`` or ``**`` that is no file's name; or ``-``: one encoded image on standard input.
+            Pictures in formats that are not read (HEIC, AVIF, JPEG XL) are named too: their records say so.
         stdin: Read instead of standard input.
         suffixes: Which files of a folder are meant, by their ending.
 
@@ -78,14 +96,63 @@ def expand(
 def _pattern(text: str, suffixes: frozenset[str]) -> Iterator[Source]:
     """What a shell would have made of the pattern; below ``**`` only image files, as below a folder."""
     deep = "**" in text
-    found = [p for p in sorted(glob.glob(text, recursive=True)) if not deep or _is_image(p, suffixes)]
+    found = [p for p in sorted(_matches(text)) if not deep or _is_image(p, suffixes)]
     for path in found:
         if not os.path.isdir(path):
-            yield _file(path)
+            yield _entry(path) if deep else _file(path)
         elif not deep:  # "**" has given its files already
             yield from _folder(path, suffixes)
     if not found:
         yield Source(text, error=f"no image file matches '{text}'" if deep else f"no file matches '{text}'")
+
+
+def _matches(text: str) -> set[str]:
+    """As ``glob.glob(text, recursive=True)``, which never ends where links lead back up: each ``**`` meets
+    each real folder once."""
+    before, star, after = _at_deep(text)
+    if not star:
+        return set(glob.glob(text))
+    found: set[str] = set()
+    for top in glob.glob(before) if before else [""]:
+        for path in _below(top or os.curdir):
+            path = path if top else os.path.relpath(path)
+            if after and os.path.isdir(path):
+                start = "" if path == os.curdir and not top else os.path.join(glob.escape(path), "")
+                found |= _matches(start + after)
+            elif not after:
+                found.add(path)
+    return found
+
+
+def _at_deep(text: str) -> tuple[str, bool, str]:
+    """What stands before the first part ``**`` of a pattern, whether there is one, and what stands behind."""
+    parts = (text if os.sep == "/" else text.replace(os.sep, "/")).split("/")
+    if "**" not in parts:
+        return text, False, ""
+    at = parts.index("**")
+    before = "/".join(parts[:at]) or ("/" if at else "")
+    while parts[at + 1 : at + 2] == ["**"]:  # the same again
+        at += 1
+    return before, True, "/".join(parts[at + 1 :]).lstrip("/")
+
+
+def _below(top: str) -> Iterator[str]:
+    """A folder and all that is in it at any depth, hidden ones left out; each real folder once."""
+    seen: set[tuple[int, int]] = set()
+    stack = [top]
+    while stack:
+        path = stack.pop()
+        try:
+            if os.path.isdir(path):
+                status = os.stat(path)
+                if (key := (status.st_dev, status.st_ino)) in seen:
+                    continue
+                seen.add(key)
+                names = sorted(os.listdir(path), reverse=True)
+                stack += [os.path.join(path, name) for name in names if not name.startswith(".")]
+        except OSError:
+            pass  # as glob does: what may not be listed holds nothing
+        yield path
 
 
 def _file(path: str) -> Source:
@@ -116,7 +183,7 @@ def _at_once(path: str, flags: int) -> int:
 
 
 def _is_image(path: str, suffixes: frozenset[str]) -> bool:
-    return os.path.splitext(path)[1].lower() in suffixes
+    return os.path.splitext(path)[1].lower() in suffixes | UNREAD_SUFFIXES
 
 
 def _standard_input(stdin: BinaryIO | None) -> Source:
