@@ -357,3 +357,20 @@ def test_a_video_can_be_left_in_the_middle(predictor: Predictor, film: Path) -> 
     assert next(frames)[1]["frame"] == 0
     frames.close()  # type: ignore[attr-defined]
     assert len(list(predict_video(predictor, film))) == 10
+
+
+@pytest.mark.parametrize("settings", [VideoSettings(fps=0.5), VideoSettings(every=50)])
+def test_faces_keep_their_numbers_when_frames_lie_far_apart(
+    predictor: Predictor, drawn_face: Any, tmp_path: Path, settings: VideoSettings
+) -> None:
+    file = cv2.VideoWriter(
+        str(tmp_path / "a.avi"), cv2.CAP_FFMPEG, cv2.VideoWriter.fourcc(*"MJPG"), 25, (160, 120)
+    )
+    image = np.zeros((120, 160, 3), np.uint8)
+    image[20:84, 40:104] = np.maximum(cv2.resize(drawn_face, (64, 64)), 90)[..., None]
+    for _ in range(110):
+        file.write(image)
+    file.release()
+    records = list(predict_video(predictor, tmp_path / "a.avi", settings))
+    assert [r["time"] for r in records] == pytest.approx([0.0, 2.0, 4.0])
+    assert [[f["track"] for f in r["faces"]] for r in records] == [[1]] * 3

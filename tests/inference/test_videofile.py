@@ -259,3 +259,8 @@ def test_opencv_says_nothing_itself(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code, *files], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert done.stdout.split()[:2] == ["50", "error"]
+
+
+def test_more_frames_a_second_than_any_film_has(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.avi")
+    assert len(list(VideoFile(path, fps=1e308).frames())) == 50

@@ -67,7 +67,8 @@ class VideoSettings:
         fps: Look at this many frames a second (at all where the video has fewer).
         smooth: Time constant of the smoothing in seconds; see `Steady`.
         margin: Lead that changes a label; see `Steady`.
-        max_gap: Seconds a face may be out of sight and keep its number.
+        max_gap: Seconds a face may be out of sight and keep its number. Where the frames of a file that are
+            looked at lie further apart, their distance counts: a face on two in a row was never out of sight.
 
     Raises:
         RecipeError: A value is out of range.
@@ -183,6 +184,7 @@ def predict_frames(
             failed.append(_why(path, error))
 
     last: Frame | None = None
+    settings = replace(settings, max_gap=max(settings.max_gap, video.step))
     follower = Follower(predictor.artifact.outputs, settings, abstain)
     try:
         for last, record in _answered(

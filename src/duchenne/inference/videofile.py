@@ -125,7 +125,8 @@ class VideoFile:
         self.path = Path(path)
         self.seen = 0
         self.broken: str | None = None
-        self._every, self._asked, self._max_pixels = every, fps, max_pixels
+        # No two frames are told apart by less than the shortest time between them.
+        self._every, self._asked, self._max_pixels = every, min(fps, _MOST_FPS), max_pixels
         try:
             opened = self.path.open("rb")
         except ValueError:  # a zero byte, or a half of a surrogate pair
@@ -158,6 +159,12 @@ class VideoFile:
                 f"{path} is too large: frames of {self.size[0]}x{self.size[1]}",
                 f"the limit is {max_pixels / 1e6:g} million pixels",
             )
+
+    @property
+    def step(self) -> float:
+        """Seconds from one frame that is looked at to the next, at most, by the file's rate."""
+        rate = self.fps or _PLAIN_FPS
+        return self._every / rate if self._every is not None else 1 / self._asked + 1 / rate
 
     def close(self) -> None:
         """Let go of the file."""
