@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from duchenne import __version__
-from duchenne.cli import EXTRAS, app, main
+from duchenne.cli import EXTRAS, _Terminated, app, main
 
 VERBS = [
     ["train"], ["tune"], ["finetune"], ["grow"], ["growth"], ["evaluate"], ["report"], ["compare"],
@@ -146,7 +146,7 @@ def _raising(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
     monkeypatch.setattr("duchenne.cli.app.make_app", lambda words: app)
 
 
-@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP])
 def test_what_the_machine_refuses_is_one_message(
     call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
@@ -230,3 +230,23 @@ def test_closed_standard_streams_are_no_defect(closed: str, tmp_path: Path) -> N
     assert "Traceback" not in done.stderr
     errors = [json.loads(row)["error"] for row in (tmp_path / "a.jsonl").read_text().splitlines()]
     assert errors == ["standard input is empty", "nothere.jpg does not exist"]
+
+
+@pytest.mark.parametrize(("signal_raised", "code"), [(KeyboardInterrupt, 130), (_Terminated, 143)])
+def test_an_interrupted_import_is_an_interruption(
+    call: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, signal_raised: type[BaseException], code: int
+) -> None:
+    failed = ImportError("initialization failed")
+    failed.__cause__ = signal_raised()
+    _raising(monkeypatch, failed)
+    answer = call("train")
+    assert (answer.code, answer.err) == (code, "")
+
+
+def test_a_folder_that_is_gone_is_said(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    line = f"cd {tmp_path}/gone && rmdir {tmp_path}/gone && {sys.executable} -m duchenne finetune faces"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "error: the folder that this was started in is gone" in done.stderr
+    assert "Traceback" not in done.stderr

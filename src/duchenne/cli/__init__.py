@@ -38,7 +38,10 @@ EXTRAS = {
 }
 
 # What the machine refuses, beside what each room says of its own files.
-_REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
+_REFUSALS = (
+    errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR,
+    errno.ENAMETOOLONG, errno.ELOOP,
+)  # fmt: skip
 
 
 class _Terminated(KeyboardInterrupt):
@@ -66,9 +69,16 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
+        if error.errno == errno.ENOENT and not _stands():
+            _fail("the folder that this was started in is gone\n  change to one that is there")
         if error.errno not in _REFUSALS:
             raise
         _fail(f"{error.filename or 'a file'}: {error.strerror}")
+    except Exception as error:
+        # A library that is interrupted while it is imported says so by an error of its own.
+        if not isinstance(stop := _cause(error), KeyboardInterrupt):
+            raise
+        sys.exit(TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED)
     except SystemExit as end:
         # Typer turns KeyboardInterrupt into this code.
         if end.code == INTERRUPTED and isinstance(_cause(end), _Terminated):
@@ -84,6 +94,15 @@ def _fill_closed_streams() -> None:
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+
+
+def _stands() -> bool:
+    """Whether the folder is there that this was started in."""
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
 
 
 def _terminate(number: int, frame: Any) -> NoReturn:
