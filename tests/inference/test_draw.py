@@ -78,3 +78,16 @@ def test_drawn_from_a_prediction(model: Path, tmp_path: Path, drawn_photo: Calla
         x, y, _, h = f["box"]
         assert changed[y + h // 2, max(0, x - 2) : x + 3].any()
     assert not changed[250:, :200].any()
+
+
+def test_of_several_outputs_each_line_says_which_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(cv2, "putText", lambda image, line, *rest: written.append(line))
+    one = face([30, 40, 50, 60])
+    draw_faces(np.zeros((150, 200), np.uint8), [one], OUTPUTS)
+    assert written == ["happy 0.75"]
+    votes = Output("votes", "single", ("neutral", "happy"))
+    one["labels"]["votes"] = "neutral"
+    one["outputs"]["votes"] = [{"label": "neutral", "score": 0.6}, {"label": "happy", "score": 0.4}]
+    draw_faces(np.zeros((150, 200), np.uint8), [one], (*OUTPUTS, votes))
+    assert written[1:] == ["emotion happy 0.75", "votes neutral 0.60"]

@@ -28,7 +28,8 @@ _LONGEST_STEM = 100  # characters of four bytes at most: file systems take 255 b
 
 
 def draw_faces(image: Array, faces: Sequence[Face], outputs: Sequence[Output]) -> Array:
-    """Draw each face's box and what is said of it: the label and score of every single-label output.
+    """Draw each face's box and what is said of it: the label and score of every single-label output, with
+    the output's name where there are several.
 
     Args:
         image: uint8 ``(H, W)`` or ``(H, W, 3)`` RGB; left as it is.
@@ -45,9 +46,11 @@ def draw_faces(image: Array, faces: Sequence[Face], outputs: Sequence[Output]) -
         x, y, width, height = face["box"]
         colour = _GREY if unsure else _COLOUR
         cv2.rectangle(done, (x, y), (x + width - 1, y + height - 1), colour, max(1, round(3 * size)))
-        lines = [f"{face['labels'][o.name]} {face['outputs'][o.name][0]['score']:.2f}"
-                 for o in outputs if o.name in face["labels"]]  # fmt: skip
-        _write(done, lines, x, y, y + height, size, colour)
+        lines = {o.name: f"{face['labels'][o.name]} {face['outputs'][o.name][0]['score']:.2f}"
+                 for o in outputs if o.name in face["labels"]}  # fmt: skip
+        if len(lines) > 1:
+            lines = {name: f"{name} {line}" for name, line in lines.items()}
+        _write(done, list(lines.values()), x, y, y + height, size, colour)
     return done
 
 
