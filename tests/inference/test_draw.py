@@ -91,3 +91,16 @@ def test_of_several_outputs_each_line_says_which_it_is(monkeypatch: pytest.Monke
     one["outputs"]["votes"] = [{"label": "neutral", "score": 0.6}, {"label": "happy", "score": 0.4}]
     draw_faces(np.zeros((150, 200), np.uint8), [one], (*OUTPUTS, votes))
     assert written[1:] == ["emotion happy 0.75", "votes neutral 0.60"]
+
+
+def test_neighbours_lines_leave_each_other_room() -> None:
+    votes = Output("votes", "single", ("happy", "sad"))
+    faces = [face([x, 400, 200, 250]) for x in (300, 620, 940)]
+    for one in faces:
+        one["labels"]["votes"] = "happy"
+        one["outputs"]["votes"] = one["outputs"]["emotion"]
+    green = (draw_faces(np.zeros((1200, 1600), np.uint8), faces, (*OUTPUTS, votes)) == (0, 160, 60)).all(-1)
+    for x in (300, 620, 940):
+        assert green[300:400, x : x + 200].any()
+        assert not green[:400, x + 280 : x + 315].any()
+    assert not green[410:640, 310:490].any()  # the box's inside stays free

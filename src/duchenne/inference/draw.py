@@ -22,6 +22,8 @@ from .sources import Source
 Array = npt.NDArray[Any]
 
 _COLOUR, _GREY, _INK = (0, 160, 60), (110, 110, 110), (255, 255, 255)
+_LEAST_SIZE = 0.4  # of letters, in OpenCV's units; smaller ones cannot be read
+_OVER_BOX = 1.25  # lines may be so much wider than their box before they are made smaller
 _QUALITY = 92  # of the JPEG
 _LONGEST_SIDE = 65_000  # JPEG's limit is 65,535
 _LONGEST_STEM = 100  # characters of four bytes at most: file systems take 255 bytes
@@ -40,29 +42,36 @@ def draw_faces(image: Array, faces: Sequence[Face], outputs: Sequence[Output]) -
         uint8 ``(H, W, 3)`` RGB.
     """
     done = cv2.cvtColor(image, cv2.COLOR_GRAY2RGB) if image.ndim == 2 else np.array(image, order="C")
-    size = max(0.4, min(done.shape[:2]) / 1000)
-    for face in faces:
-        unsure = UNSURE in face["labels"].values()
+    size = max(_LEAST_SIZE, min(done.shape[:2]) / 1000)
+    colours = [_GREY if UNSURE in face["labels"].values() else _COLOUR for face in faces]
+    for face, colour in zip(faces, colours, strict=True):
         x, y, width, height = face["box"]
-        colour = _GREY if unsure else _COLOUR
         cv2.rectangle(done, (x, y), (x + width - 1, y + height - 1), colour, max(1, round(3 * size)))
+    for face, colour in zip(faces, colours, strict=True):  # above the lines of all boxes
         lines = {o.name: f"{face['labels'][o.name]} {face['outputs'][o.name][0]['score']:.2f}"
                  for o in outputs if o.name in face["labels"]}  # fmt: skip
         if len(lines) > 1:
             lines = {name: f"{name} {line}" for name, line in lines.items()}
-        _write(done, list(lines.values()), x, y, y + height, size, colour)
+        _write(done, list(lines.values()), face["box"], size, colour)
     return done
 
 
 def _write(
-    image: Array, lines: list[str], x: int, top: int, bottom: int, size: float, colour: tuple[int, int, int]
+    image: Array, lines: list[str], box: Sequence[int], size: float, colour: tuple[int, int, int]
 ) -> None:
-    """Lines above the box, or below it where there is no room above; within the image's width if they can."""
-    font, thick = cv2.FONT_HERSHEY_SIMPLEX, max(1, round(1.5 * size))
+    """Lines above the box, or below it where there is no room above; within the image's width if they can.
+
+    They are smaller where they would be much wider than the box: faces of a group stand side by side.
+    """
+    font = cv2.FONT_HERSHEY_SIMPLEX
     shown = [_plain(line) for line in lines]
-    sizes = [cv2.getTextSize(line, font, size, thick)[0] for line in shown]
-    if not sizes:
+    if not shown:
         return
+    x, top, bottom = box[0], box[1], box[1] + box[3]
+    widest = max(cv2.getTextSize(line, font, size, 1)[0][0] for line in shown)
+    size = max(_LEAST_SIZE, size * min(1.0, _OVER_BOX * box[2] / max(widest, 1)))
+    thick = max(1, round(1.5 * size))
+    sizes = [cv2.getTextSize(line, font, size, thick)[0] for line in shown]
     pad = max(2, round(5 * size))
     row = max(h for _, h in sizes) + 2 * pad
     width = max(w for w, _ in sizes) + 2 * pad
