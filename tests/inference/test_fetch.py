@@ -63,6 +63,20 @@ def test_downloaded_once(pinned: Path, network: Callable[..., list[str]]) -> Non
     assert [p.name for p in pinned.parent.iterdir()] == [pinned.name]
 
 
+def test_a_file_of_others_is_not_written_over(
+    pinned: Path, tmp_path: Path, network: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = network(CONTENT)
+    (tmp_path / "thesis.txt").write_text("mine")
+    monkeypatch.setenv("DUCHENNE_YUNET", str(tmp_path / "thesis.txt"))
+    with pytest.raises(RunError, match=r"thesis\.txt, which \$DUCHENNE_YUNET names, is another file"):
+        fetch_yunet()
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+    assert asked == []
+    monkeypatch.setenv("DUCHENNE_YUNET", str(tmp_path / "new.onnx"))
+    assert fetch_yunet() == (tmp_path / "new.onnx", True)
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

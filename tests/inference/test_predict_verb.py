@@ -135,6 +135,7 @@ def test_newest_run_is_the_default(
 def test_wrong_arguments(call: Any, model: Path, images: Path) -> None:
     for args, message in [
         (["--format", "jsn"], "did you mean 'jsonl'"),
+        (["--json", "--format", "csv"], "give one of them"),
         (["--views", "flop"], "did you mean 'flip'"),
     ]:
         result = call("faces", "--faces", "whole", "--model", str(model), *args)

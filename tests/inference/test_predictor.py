@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,16 @@ def test_same_bytes_same_probabilities(model: Path, tmp_path: Path, views: str, 
     for output in artifact.outputs:
         got = [probs_of(r, output.name, output.labels) for r in records]
         np.testing.assert_allclose(got, evaluated[output.name], atol=1e-6)
+
+
+def test_a_label_unsure_and_abstaining_are_not_told_apart(model: Path) -> None:
+    predictor = Predictor.load(model, faces="whole")
+    (emotion, *others) = predictor.artifact.card.outputs
+    named = replace(emotion, labels=(*emotion.labels[:-1], "unsure"))
+    predictor.artifact.card = replace(predictor.artifact.card, outputs=(named, *others))
+    assert len(list(predictor.predict(faces(2)))) == 2
+    with pytest.raises(RecipeError, match="has a label 'unsure'"):
+        predictor.predict(faces(2), abstain=0.5)
 
 
 def test_a_crop_is_one_face_whose_box_is_the_image(model: Path) -> None:

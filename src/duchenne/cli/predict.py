@@ -82,6 +82,8 @@ def predict_command(
     # What decoders murmur about a damaged file stands in its record.
     warnings.filterwarnings("ignore", module=r"PIL\..*")
     settings = make_settings(every, fps, smooth)
+    if as_json and format not in (None, "jsonl"):
+        raise RecipeError(f"--json is --format jsonl, and --format {format} is asked for", "give one of them")
     kind = _format(format or ("jsonl" if as_json else None), out)
     folder = default_model(runs) if model is None else find_model(model, runs)
     if model is None and folder != packaged_model():

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..artifacts.card import replace_file
 from ..errors import RunError
-from .yunet import FILE, MAX_BYTES, check_yunet, yunet_path
+from .yunet import FILE, MAX_BYTES, VARIABLE, check_yunet, yunet_path
 
 # The OpenCV zoo keeps its models in Git LFS; this is where GitHub serves those files.
 URL = f"https://media.githubusercontent.com/media/opencv/opencv_zoo/main/models/face_detection_yunet/{FILE}"
@@ -39,7 +39,13 @@ def fetch_yunet(source: Path | None = None, timeout: float = TIME_OUT) -> tuple[
                 check_yunet(file.read(MAX_BYTES + 1), str(path))
             return path, False
         except (RunError, OSError):
-            pass  # damaged or cut short: what is fetched replaces it
+            if (
+                path.name != FILE
+            ):  # damaged or cut short, what is fetched replaces it; but not a file of others
+                raise RunError(
+                    f"{path}, which ${VARIABLE} names, is another file and is not written over",
+                    f"name a file that is not there, or one called {FILE}",
+                ) from None
     where = URL if source is None else str(source)
     content = _download(timeout) if source is None else _read(source)
     if len(content) > MAX_BYTES:

@@ -16,7 +16,7 @@ from .detector import MIN_FACE, make_finder
 from .faces import FaceFinder
 from .locate import artifact_of_run, default_model
 from .reading import read_image
-from .records import Face, Record, said, scores
+from .records import UNSURE, Face, Record, said, scores
 from .sources import Source, as_source, check_several
 
 Array = npt.NDArray[Any]
@@ -102,7 +102,8 @@ class Predictor:
                 process may use, at most 8. A few images a thread are read ahead.
 
         Raises:
-            RecipeError: No such view, or a batch size, abstain or workers out of range.
+            RecipeError: No such view; a batch size, abstain or workers out of range; abstain of a model that
+                has a label "unsure".
             RunError: The net itself fails. What is wrong with an image is said in its record.
         """
         if batch_size < 1:
@@ -113,6 +114,10 @@ class Predictor:
             raise RecipeError(f"abstain must be a score from 0 to 1, not {abstain}")
         if workers is not None and workers < 1:
             raise RecipeError(f"workers must be at least 1, not {workers}")
+        if abstain and (named := [o.name for o in self.artifact.outputs if UNSURE in o.labels]):
+            raise RecipeError(
+                f"output '{named[0]}' has a label '{UNSURE}', which abstain gives too", "leave abstain out"
+            )
         check_several(images)
         opened = ahead(self._open, map(as_source, images), 1 if batch_size == 1 else workers)
         return self._stream(opened, batch_size, views, abstain)
