@@ -134,3 +134,92 @@ def test_nothing_is_learned_from_an_unfinished_teacher(
     [(_, error)] = reproduce([step], data=None, runs=tmp_path / "runs")
     assert isinstance(error, RunError)
     assert "a needs run b, which is not finished" in error.what
+
+
+# -- teachers of other kinds ------------------------------------------------------------------------------
+
+
+def test_a_teacher_of_another_learner_is_named_as_such(trained: Run, tiny: Make) -> None:
+    runs = trained.path.parent
+    scratch = tiny(
+        learner={"name": "scratch", "args": {"hidden": [8]}}, augment={}, optimizer={"name": "sgd"},
+        train={"epochs": 1, "batch_size": 32},
+    )  # fmt: skip
+    train(scratch, runs=runs, name="numpy")
+    with pytest.raises(RunError, match="teacher numpy is of learner 'scratch'") as caught:
+        train(tiny(teacher={"run": "numpy"}), runs=runs, name="pupil")
+    assert 'learner.name = "torch"' in caught.value.todo
+    assert not (runs / "pupil").exists()
+
+
+def test_the_packaged_model_may_teach(trained: Run, tiny: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    from duchenne.experiment.export import export_run
+
+    runs, folder = trained.path.parent, trained.path.parent.parent / "flagship"
+    export_run(trained, folder, half_weights=True)
+    monkeypatch.setattr("duchenne.artifacts.packaged.packaged_folder", lambda: folder)
+    monkeypatch.setattr("duchenne.experiment.train.packaged_folder", lambda: folder)
+    run = train(tiny(teacher={"run": "flagship"}), runs=runs, name="pupil")
+    about = run.info("environment")
+    assert about["teacher_run"] == "the packaged model tiny"
+    assert (
+        about["teacher_sha256"] == hashlib.sha256((folder / "weights.safetensors").read_bytes()).hexdigest()
+    )
+    assert "The weights began from" not in terms_of(run)
+
+
+def test_an_unfinished_teacher_is_noted(trained: Run, tiny: Make) -> None:
+    runs, notes = trained.path.parent, []
+    train(tiny(), runs=runs, name="cut", deadline=0.0)
+    train(tiny(teacher={"run": "cut"}), runs=runs, name="pupil", note=notes.append)
+    assert "teacher cut is not finished (stopped, 1 of 3 epochs); its best epoch so far teaches" in notes
+    notes.clear()
+    train(tiny(teacher=TAUGHT), runs=runs, name="other", note=notes.append)
+    assert not any("teacher" in note for note in notes)
+
+
+def test_a_search_does_not_go_on_with_another_teacher(trained: Run, tiny: Make) -> None:
+    from duchenne.experiment.search import search
+
+    runs = trained.path.parent
+    tune = {"method": "grid", "space": {"optimizer.lr": [0.01, 0.02]}}
+    recipe = tiny("train.epochs=1", teacher=TAUGHT, tune=tune)
+    found = search(recipe, runs=runs)
+    assert found.info("environment")["teacher_run"] == "tiny"
+    search(recipe, runs=runs)
+    train(tiny("train.seed=1"), runs=runs, name="tiny", force=True)
+    with pytest.raises(RunError, match="the weights of teacher tiny changed since the search"):
+        search(recipe, runs=runs)
+
+
+# -- what reports say -------------------------------------------------------------------------------------
+
+
+def test_the_report_names_the_teacher_and_the_start(trained: Run, tiny: Make) -> None:
+    from duchenne.reports.overview import origins, training_section
+
+    runs = trained.path.parent
+    run = train(tiny(teacher=TAUGHT, start={"run": "tiny"}), runs=runs, name="pupil")
+    began, taught = origins(run)
+    code, epoch = trained.recipe.fingerprint(), trained.state.best["epoch"]
+    whom = f"tiny (recipe tiny {code}; epoch {epoch}; finished, 3 of 3 epochs)"
+    assert began == f"The weights began from {whom}."
+    assert "counted for 50 % beside the labels (temperature 1): " + whom in taught
+    shown = [getattr(block, "text", "") for block in training_section(run, run.state).blocks]
+    assert {began, taught} <= set(shown)
+    assert origins(trained) == []
+
+
+def test_a_comparison_says_that_a_teacher_of_one_name_was_two(trained: Run, tiny: Make) -> None:
+    from duchenne.experiment.evaluate import evaluate
+    from duchenne.reports.compare import compare_runs
+
+    runs = trained.path.parent
+    one = train(tiny(teacher=TAUGHT), runs=runs, name="one")
+    train(tiny("train.seed=1"), runs=runs, name="tiny", force=True)
+    two = train(tiny(teacher=TAUGHT), runs=runs, name="two")
+    for run in (one, two):
+        evaluate(run, splits=["val"])
+    notes = compare_runs([one, two], "val", bootstrap=20)["notes"]
+    assert "The runs that teacher 'tiny' taught learned from different weights of it." in notes
+    assert not any("teacher" in note for note in compare_runs([one, one], "val", bootstrap=20)["notes"])

@@ -183,3 +183,22 @@ def test_a_share_out_of_range_is_refused() -> None:
 
     with pytest.raises(RecipeError, match=r"teacher\.share"):
         load_recipe("demo", ["teacher.share=1.5"])
+
+
+def test_settings_without_a_teacher_are_refused() -> None:
+    """Unless the teacher was taken out by name, to compare."""
+    from duchenne.recipe import load_recipe, parse_recipe
+
+    with pytest.raises(RecipeError, match=r"teacher: share, temperature without a teacher: name its run"):
+        load_recipe("demo", ["teacher.share=0.7", "teacher.temperature=2"])
+    recipe = load_recipe("fer-flagship", ["teacher.run="])
+    assert recipe.teacher.run == ""
+    assert parse_recipe(recipe.to_dict(), "again") == recipe
+
+
+def test_answers_that_are_not_finite_are_refused(make_faces: Faces, teacher: Path) -> None:
+    """Of a temperature that float32 cannot divide by."""
+    faces, learner = make_faces(6), TorchLearner.load(teacher)
+    places = taught_places(learner.outputs_, faces.outputs, "t")
+    with pytest.raises(RunError, match=r"not all finite at teacher\.temperature = 1e-45"):
+        soft_targets(learner, faces, places, Teacher(run="t", temperature=1e-45))

@@ -6,6 +6,7 @@ Beside them there may be model.int8.onnx, the same net with 8-bit weights and ac
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from contextlib import suppress
@@ -298,12 +299,20 @@ def _check_says_the_same(path: Path, session: Any, card: Card) -> None:
     about = session.get_modelmeta().custom_metadata_map
     said = about_card(card, "")
     for field in ("outputs", "preprocess"):
-        if field in about and about[field] != said[field]:
+        if field in about and _meaning(about[field]) != _meaning(said[field]):
             raise RunError(
                 f"{path} says '{field}' otherwise than {CARD} beside it: {about[field]} there, "
                 f"{said[field]} in the card",
                 "copy both files again, or export the model again",
             )
+
+
+def _meaning(text: str) -> Any:
+    """JSON's value, for the order of keys and 1 or 1.0 are no difference; the text where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _first_line(error: Exception) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from ..errors import RunError
 from .artifact import CARD, MODEL
 
-# Its name wherever a run's name may stand (`[start] run`).
+# Its name wherever a run's name may stand (`[start] run`, `[teacher] run`).
 FLAGSHIP = "flagship"
 WEIGHTS = "weights.safetensors"
 
@@ -32,7 +32,7 @@ def packaged_weights() -> Path:
     path = packaged_folder() / WEIGHTS
     if not path.is_file():
         raise RunError(
-            "this installation of duchenne holds no packaged model to start from",
+            "this installation of duchenne holds no packaged model to train from",
             "name a run of your own instead, or install a release, which has the model inside",
         )
     return path

@@ -77,7 +77,7 @@ def build_learner(
 
 
 def is_packaged(run: str, runs: Path) -> bool:
-    """Whether a recipe's `start.run` means the model in the package: its name, and no run is called so."""
+    """Whether a recipe means the model in the package by that name: its own, and no run is called so."""
     return run == FLAGSHIP and not any((at / "run.json").is_file() for at in (Path(run), runs / run))
 
 
@@ -90,6 +90,8 @@ def start_checkpoint(run: str, runs: Path) -> Path:
 
 def teacher_checkpoint(run: str, runs: Path) -> Path:
     """The weights of a recipe's teacher; arguments as `start_folder`. Raises RunError."""
+    if is_packaged(run, runs):
+        return packaged_weights()
     return start_folder(run, runs, "teacher.run") / "checkpoints" / "best.safetensors"
 
 
@@ -97,7 +99,7 @@ def start_folder(run: str, runs: Path, field: str = "start.run") -> Path:
     """The folder of the run that a recipe starts from, or of its teacher.
 
     Args:
-        run: The recipe's `start.run`: a run folder by path, or its name in `runs`.
+        run: The recipe's `start.run` or `teacher.run`: a run folder by path, or its name in `runs`.
         runs: Folder of the run folders.
         field: The recipe's field that names it, for errors.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,7 +71,8 @@ def train(
         devices: Processes.
         tensorboard: Also write the history as TensorBoard events into the run.
         listener: Hears of progress.
-        note: Hears, before training begins, of labels that no face of the training part has.
+        note: Hears, before training begins, of labels that no face of the training part has, and of a
+            teacher whose own training is not finished.
 
     Returns:
         The run, "finished" or (deadline) "stopped".
@@ -106,7 +107,7 @@ def train(
     about = faces.describe() | {"fingerprint": fingerprint}
     run.save_info("data", about)
     if note is not None:
-        for line in untaught_notes(about):
+        for line in [*untaught_notes(about), *_teacher_notes(circumstances)]:
             note(line)
     run.save_info("environment", circumstances)
     storage = Storage(path / "checkpoints", f"{recipe.fingerprint()}-{fingerprint}", resume, deadline)
@@ -239,7 +240,7 @@ def _start_record(run: Run, runs: Path) -> dict[str, Any]:
     if run.holds_work():
         return {k: v for k, v in run.info("environment").items() if k.startswith("start_")}
     if is_packaged(name, runs):
-        return _packaged_record(start_checkpoint(name, runs))
+        return _packaged_record("start", start_checkpoint(name, runs))
     return _record_of("start", Run.open(start_folder(name, runs)))
 
 
@@ -251,7 +252,7 @@ def _teacher_record(run: Run, runs: Path) -> dict[str, Any]:
     name = run.recipe.teacher.run
     if not name:
         return {}
-    record = _record_of("teacher", Run.open(start_folder(name, runs, "teacher.run")))
+    record = teacher_facts(name, runs)
     before = run.info("environment").get("teacher_sha256") if run.holds_work() else None
     if before not in (None, record["teacher_sha256"]):
         raise RunError(
@@ -259,6 +260,21 @@ def _teacher_record(run: Run, runs: Path) -> dict[str, Any]:
             "bring the old ones back, or train anew under another --name",
         )
     return record
+
+
+def _teacher_notes(about: Mapping[str, Any]) -> list[str]:
+    """A sentence where the teacher's own training is not finished: it may go on, and change."""
+    status = about.get("teacher_status", "finished")
+    if status.startswith("finished"):
+        return []
+    return [f"teacher {about['teacher_run']} is not finished ({status}); its best epoch so far teaches"]
+
+
+def teacher_facts(name: str, runs: Path) -> dict[str, Any]:
+    """Which weights teach, as environment.json keeps it. Raises RunError where there are none."""
+    if is_packaged(name, runs):
+        return _packaged_record("teacher", teacher_checkpoint(name, runs))
+    return _record_of("teacher", Run.open(start_folder(name, runs, "teacher.run")))
 
 
 def _record_of(prefix: str, other: Run) -> dict[str, Any]:
@@ -275,18 +291,19 @@ def _record_of(prefix: str, other: Run) -> dict[str, Any]:
     return {f"{prefix}_{key}": value for key, value in record.items()}
 
 
-def _packaged_record(weights: Path) -> dict[str, Any]:
+def _packaged_record(prefix: str, weights: Path) -> dict[str, Any]:
     """The same of the packaged model, from its card."""
     card = Card.load(packaged_folder() / CARD)
     training = card.training
-    return {
-        "start_run": f"the packaged model {card.name}",
-        "start_recipe": f"{card.name} {training.get('recipe_fingerprint', '')}",
-        "start_epoch": training.get("epoch"),
-        "start_status": f"{training.get('status')}, {training.get('epochs_done')} epochs",
-        "start_terms": card.terms,
-        "start_sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+    record = {
+        "run": f"the packaged model {card.name}",
+        "recipe": f"{card.name} {training.get('recipe_fingerprint', '')}",
+        "epoch": training.get("epoch"),
+        "status": f"{training.get('status')}, {training.get('epochs_done')} epochs",
+        "terms": card.terms,
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
     }
+    return {f"{prefix}_{key}": value for key, value in record.items()}
 
 
 def _record_end(run: Run, learner: Any) -> None:

@@ -14,6 +14,18 @@ from ..datasets.faceset import FaceSet
 from ..errors import RunError
 from ..labels import Output
 from ..recipe import Teacher
+from .arrayfile import learner_of
+from .checkpoint import load_checkpoint
+
+
+def check_teacher(path: Path) -> None:
+    """Raise RunError where the checkpoint cannot be read or is not a torch learner's."""
+    learner = learner_of(load_checkpoint(path).facts)
+    if learner != "torch":
+        raise RunError(
+            f"teacher {teacher_name(path)} is of learner '{learner}'; a teacher is of learner 'torch'",
+            'take a run whose recipe has learner.name = "torch"',
+        )
 
 
 def taught_places(theirs: Sequence[Output], ours: Sequence[Output], where: str) -> dict[str, list[int]]:
@@ -60,13 +72,26 @@ def soft_targets(
     Returns:
         Output name -> probabilities ``(N, K)`` float32, each row with sum 1.
 
+    Raises:
+        RunError: An answer is not finite.
+
     Source: Hinton, Vinyals & Dean 2015, "Distilling the knowledge in a neural network", section 2, eq. 1.
+        There the net that learns is read at the same temperature, and its loss counts times the square of
+        it; here it is read at 1, as it will be used, and its gradients need no such factor.
     """
     logits: dict[str, npt.NDArray[Any]] = learner.logits(faces)
-    return {
+    targets = {
         name: torch.softmax(torch.from_numpy(logits[name][:, np.asarray(columns)]) / section.temperature, 1)
         for name, columns in places.items()
     }
+    for name, probs in targets.items():
+        if not bool(probs.isfinite().all()):
+            raise RunError(
+                f"the teacher's answers to '{name}' are not all finite at teacher.temperature = "
+                f"{section.temperature:g}",
+                "take a temperature nearer to 1, or another teacher",
+            )
+    return targets
 
 
 def teacher_name(path: Path) -> str:

@@ -38,7 +38,7 @@ from .loop import EVAL_BATCH
 from .optimizers import parameter_groups
 from .plan import Plan
 from .start import Labels, Which, begins
-from .teacher import soft_targets, taught_places, teacher_name
+from .teacher import check_teacher, soft_targets, taught_places, teacher_name
 from .torch_start import begin_from, train_heads_only
 from .weighting import balanced
 
@@ -209,6 +209,7 @@ class TorchLearner(FaceClassifier):
         """The teacher, and which columns of its answers are our labels. Raises RunError."""
         if self.teacher is None:
             return None
+        check_teacher(self.teacher)
         teacher = type(self).load(self.teacher)
         return teacher, taught_places(teacher.outputs_, self.outputs_, teacher_name(self.teacher))
 

@@ -17,9 +17,9 @@ from .sections import (
     Section,
     Start,
     Stop,
-    Teacher,
     Train,
 )
+from .teacher import Teacher
 from .tune import Range, Tune
 
 __all__ = [

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from ..errors import RecipeError, did_you_mean
 from . import sections as s
+from .teacher import Teacher
 from .tune import Range, Tune
 
 SCHEMA = 1
@@ -57,7 +58,7 @@ class Recipe(s.Section):
     balance: s.Balance = s.Balance()
     learner: s.LearnerSection
     start: s.Start = s.Start()
-    teacher: s.Teacher = s.Teacher()
+    teacher: Teacher = Teacher()
     optimizer: s.Optimizer = s.Optimizer()
     schedule: s.Schedule = s.Schedule()
     loss: s.Loss = s.Loss()

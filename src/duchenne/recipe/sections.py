@@ -129,22 +129,6 @@ class Start(Section):
         return self
 
 
-class Teacher(Section):
-    """Learn from a trained net's answers for the training faces beside their labels (distillation).
-
-    Of a single-label output that both have, the loss is (1 - share) times the label's plus share times the
-    cross-entropy with the teacher's probabilities for the face as it stands, without augmentation.
-
-    Attributes:
-        run: The teacher's run: a folder, by path, or its name in the runs folder; "": labels alone.
-        share, temperature: See above; what the teacher's logits are divided by.
-    """
-
-    run: str = ""
-    share: Share = 0.5
-    temperature: Positive = 1.0
-
-
 class Optimizer(Section):
     """Optimiser and its constants.
 

@@ -43,7 +43,7 @@ def compare_runs(runs: Sequence[Run], part: str = "test", *, bootstrap: int = 10
     if len(runs) < 2:
         raise RunError("a comparison needs at least two runs", "duchenne compare RUN RUN")
     measured = [_evaluated(run, part) for run in runs]
-    notes = _check_data(runs)
+    notes = _check_data(runs) + _check_teachers(runs)
     predictions = [Predictions.load(run.predictions_path(part)) for run in runs]
     pairs = []
     for run, own in zip(runs[1:], predictions[1:], strict=True):
@@ -99,6 +99,19 @@ def _check_data(runs: Sequence[Run]) -> list[str]:
             "are matched by id."
         ]
     return []
+
+
+def _check_teachers(runs: Sequence[Run]) -> list[str]:
+    """A sentence where runs name one teacher that was another one's weights."""
+    seen: dict[str, set[str]] = {}
+    for run in runs:
+        if name := run.recipe.teacher.run:
+            seen.setdefault(name, set()).add(str(run.info("environment").get("teacher_sha256", "")))
+    return [
+        f"The runs that teacher '{name}' taught learned from different weights of it."
+        for name, weights in seen.items()
+        if len(weights) > 1
+    ]
 
 
 def _row(run: Run, e: Evaluated) -> dict[str, Any]:

@@ -45,6 +45,7 @@ def training_section(run: Run, state: RunState) -> Section:
         facts += "; its weights are the ones that are kept"
     section.blocks += [
         Text(facts + "."),
+        *(Text(line) for line in origins(run)),
         Picture(
             "curves",
             png(figures.training_curves(history, best)),
@@ -55,6 +56,33 @@ def training_section(run: Run, state: RunState) -> Section:
         _history_table(history),
     ]
     return section
+
+
+def origins(run: Run) -> list[str]:
+    """A sentence each on the weights that the run began from, and on what taught it beside the labels."""
+    start, teacher, about = run.recipe.start, run.recipe.teacher, run.info("environment")
+    lines = []
+    if start.run:
+        lines.append(f"The weights began from {_other(about, 'start', start.run)}.")
+    if teacher.run:
+        lines.append(
+            f"A teacher's answers for the training faces counted for {percent(teacher.share, 0)} beside the "
+            f"labels (temperature {teacher.temperature:g}): {_other(about, 'teacher', teacher.run)}. Losses "
+            "in the history are of the labels alone."
+        )
+    return lines
+
+
+def _other(about: Mapping[str, Any], prefix: str, name: str) -> str:
+    """Another run by name, recipe, epoch and state, as far as environment.json says."""
+    said = {key: about.get(f"{prefix}_{key}") for key in ("run", "recipe", "epoch", "status")}
+    facts = [
+        f"recipe {said['recipe']}" if said["recipe"] else "",
+        f"epoch {said['epoch']}" if said["epoch"] is not None else "",
+        str(said["status"] or ""),
+    ]
+    known = "; ".join(fact for fact in facts if fact)
+    return f"{said['run'] or name}" + (f" ({known})" if known else "")
 
 
 def curves_in_words(history: Sequence[Mapping[str, Any]], best: int | None) -> str:

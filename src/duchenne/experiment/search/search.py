@@ -16,6 +16,7 @@ from ...learners.contract import lower_is_better, monitor_of
 from ...recipe import Recipe, parse_recipe
 from ..environment import environment, need
 from ..run import folder_name, now
+from ..train import teacher_facts
 from .best import write_best
 from .crew import Crew
 from .result import Search, SearchState, Status, Trial, best_of
@@ -96,6 +97,7 @@ def search(
     if stack:
         check_stackable(recipe)
     parts, monitor = _checked(recipe, data, accelerator, runs)
+    taught = teacher_facts(recipe.teacher.run, runs) if recipe.teacher.run else {}
     name = folder_name(name or f"{recipe.id}-search")
     folder = Search(runs / name)
     url = _storage_url(folder, storage, force)
@@ -110,7 +112,7 @@ def search(
     with answering(url):
         shared = open_shared(
             open_storage(url), name, recipe, state.direction, parts.fingerprint,
-            make_sampler(recipe), make_pruner(recipe),
+            make_sampler(recipe), make_pruner(recipe), taught.get("teacher_sha256", ""),
         )  # fmt: skip
         _check_trials_stand(folder, shared, url)
     if Search.is_one(folder.path):
@@ -118,7 +120,7 @@ def search(
         state.created, state.stages = before.created, before.stages
     folder.save_info("recipe", recipe.to_dict())
     folder.save_info("data", dict(parts.about) | {"fingerprint": parts.fingerprint})
-    folder.save_info("environment", environment(accelerator, 1) | {"jobs": jobs})
+    folder.save_info("environment", environment(accelerator, 1) | {"jobs": jobs} | taught)
     watch = _Watch(folder, state, shared, listener)
     deadline = None if time_limit is None else begun + time_limit
     job = _Job(recipe, data, runs, url, name, state.direction, accelerator, deadline, stack)

@@ -230,9 +230,24 @@ def _suggest(trial: Any, name: str, distribution: Any) -> None:
 
 
 def open_shared(
-    storage: Any, name: str, recipe: Recipe, direction: str, data: str, sampler: Any, pruner: Any
+    storage: Any,
+    name: str,
+    recipe: Recipe,
+    direction: str,
+    data: str,
+    sampler: Any,
+    pruner: Any,
+    teacher: str | None = None,
 ) -> Shared:
     """Make the study, or join it.
+
+    Args:
+        storage, sampler, pruner: Optuna's.
+        name: The study's.
+        recipe: What is searched.
+        direction: "minimize" or "maximize".
+        data: The data's fingerprint.
+        teacher: SHA-256 of the weights that teach, "" where none do; None where that was looked at before.
 
     Raises:
         RunError: A study of that name is another search's, or not ours.
@@ -248,7 +263,7 @@ def open_shared(
     if about is None:
         if study.get_trials(deepcopy=False):
             raise RunError(f"the storage has a study '{name}' of another program", "choose another --name")
-        study.set_user_attr(_ABOUT, {"recipe": table, "data": data})
+        study.set_user_attr(_ABOUT, {"recipe": table, "data": data, "teacher": teacher or ""})
         return Shared(study, recipe, direction)
     # Read anew, so that fields which a later version added stand at their defaults.
     before = parse_recipe(about["recipe"], f"of the search '{name}'").to_dict()
@@ -261,6 +276,11 @@ def open_shared(
         raise RunError(
             f"the data changed since the search '{name}' began (fingerprint {about['data']}, now {data})",
             "bring the old data back, or search anew under another --name",
+        )
+    if teacher is not None and about.get("teacher", teacher) != teacher:
+        raise RunError(
+            f"the weights of teacher {recipe.teacher.run} changed since the search '{name}' began",
+            "bring the old ones back, or search anew under another --name",
         )
     return Shared(study, recipe, direction)
 
