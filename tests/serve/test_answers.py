@@ -70,12 +70,28 @@ def test_bad_images_are_records_among_good_ones(server: Any, image: Image) -> No
 
 def test_bad_base64_is_a_record(server: Any, image: Image) -> None:
     good = base64.b64encode(image()).decode()
-    reply = server.post_json({"images": [good, "~~~", "http://x/a.png", "data:image/png,abc", "é", "a", ""]})
+    reply = server.post_json(
+        {"images": [good, "~~~", "http://x/a.png", "data:image/png,abc", "é", "aGk", ""]}
+    )
     assert reply.status == 200
     errors = [r["error"] for r in reply.json["records"]]
     assert errors[0] is None
     assert all(errors[1:])
     assert errors[1] == "images[1] is not base64"
+    assert errors[4] == "images[4] is not base64: its padding is wrong"
+
+
+def test_data_urls_as_people_write_them(server: Any, image: Image) -> None:
+    good = base64.b64encode(image()).decode()
+    texts = [f"DATA:image/png;BASE64,{good}", f"  data:image/png;base64,{good}\n", f"data:;base64,{good}"]
+    assert [r["error"] for r in server.post_json({"images": texts}).json["records"]] == [None] * 3
+
+
+def test_a_document_of_numbers_is_not_called_too_many_images(server: Any) -> None:
+    reply = server.post_json({"images": [[[0, 128, 255]] * 200]})
+    assert reply.status == 413
+    assert "is of another form" in reply.json["error"]
+    assert '{"images": ["base64 or data URL", ...]}' in reply.json["todo"]
 
 
 @pytest.mark.parametrize(
@@ -209,3 +225,88 @@ def test_many_clients_get_their_own_answers(server: Any, model: Path, image: Ima
     assert [r.status for r in replies] == [200] * 40
     assert [r.json["records"][0] for r in replies] == right
     assert threading.active_count() < 40
+
+
+def test_headers_of_parts(server: Any, image: Image) -> None:
+    """Many headers are well-formed; their bytes are bounded, and a part without a name is called so."""
+    kind = {"Content-Type": "multipart/form-data; boundary=b"}
+
+    def ask(headers: bytes) -> Any:
+        body = b"--b\r\n" + headers + b"\r\n" + image() + b"\r\n--b--\r\n"
+        return server.ask("POST", "/predict", body, kind)
+
+    named = b'Content-Disposition: form-data; name="images"\r\n'
+    assert ask(named + b"".join(b"X-%d: y\r\n" % n for n in range(30))).status == 200
+    for headers in (named + b"X: " + b"y" * 5000 + b"\r\n", named + b"X: y\r\n" * 2000):
+        reply = ask(headers)
+        assert (reply.status, reply.json["error"]) == (
+            400,
+            "the headers of a part are larger than 4096 bytes",
+        )
+    for headers in (
+        b"",
+        b"Content-Disposition: form-data\r\n",
+        b'Content-Disposition: form-data; name=""\r\n',
+    ):
+        reply = ask(headers)
+        assert (reply.status, reply.json["error"]) == (422, "a part of the form has no name")
+
+
+@pytest.mark.parametrize("coding", ["identity", "Identity", ""])
+def test_a_body_that_is_not_compressed(server: Any, image: Image, coding: str) -> None:
+    body = json.dumps({"images": [base64.b64encode(image()).decode()]}).encode()
+    headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+    assert server.ask("POST", "/predict", body, headers).status == 200
+    assert server.ask("POST", "/predict", body, headers | {"Content-Encoding": "gzip"}).status == 415
+
+
+def test_a_method_that_is_not_taken_names_the_one_that_is(server: Any) -> None:
+    reply = server.ask("GET", "/predict")
+    assert (reply.status, reply.headers["allow"], reply.json["todo"]) == (405, "POST", "it takes POST")
+
+
+def test_a_target_may_be_a_whole_url(server: Any) -> None:
+    """RFC 9112, 3.2.2: a server must take it, and the host in it counts, not the header."""
+    for target, host, status in (
+        (f"http://localhost:{server.port}/health", "localhost", 200),
+        ("HTTP://localhost/%68ealth?a=b", "evil.example", 200),
+        ("http://localhost", "localhost", 200),
+        ("http://evil.example/health", "localhost", 421),
+        ("http:///health", "localhost", 400),
+    ):
+        got = server.raw(f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        assert got.startswith(f"HTTP/1.1 {status} ".encode()), (target, got)
+
+
+def test_the_schema_says_what_may_be_answered(start: Callable[..., Any], server: Any) -> None:
+    plain = server.ask("GET", "/openapi.json").json
+    answers = {
+        path: set(method["responses"])
+        for path, methods in plain["paths"].items()
+        for method in methods.values()
+    }
+    assert answers["/health"] == {"200", "400", "403", "408", "421", "503"}
+    assert answers["/model"] == answers["/health"]
+    assert answers["/predict"] == answers["/health"] | {"413", "415", "422", "429", "500"}
+    assert "securitySchemes" not in plain["components"]
+    images = plain["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert images["properties"]["images"]["maxItems"] == 64
+
+    keyed = start(key="0123456789abcdef").ask("GET", "/openapi.json").json
+    assert set(keyed["components"]["securitySchemes"]) == {"bearer", "key"}
+    for path, methods in keyed["paths"].items():
+        for method in methods.values():
+            assert ("security" in method) == ("401" in method["responses"]) == (path != "/health")
+
+
+def test_answers_have_the_form_that_the_schema_states(server: Any, image: Image) -> None:
+    from duchenne.serve.describe import Answer, FaceForm, RecordForm, ScoreForm
+
+    found = server.post([("a.png", image()), ("b.png", b"no")]).json
+    Answer.model_validate(found, strict=True)
+    for record in found["records"]:
+        assert set(record) == set(RecordForm.model_fields)
+        for face in record["faces"]:
+            assert set(face) == set(FaceForm.model_fields)
+            for scores in face["outputs"].values():
+                assert all(set(score) == set(ScoreForm.model_fields) for score in scores)

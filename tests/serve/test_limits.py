@@ -7,6 +7,7 @@ import base64
 import gc
 import http.client
 import io
+import json
 import logging
 import re
 import socket
@@ -313,6 +314,27 @@ def test_malformed_requests(server: Any, request_bytes: bytes) -> None:
     assert re.match(rb"HTTP/1.1 (400|413|415|421|431) ", got), got
     assert b"Traceback" not in got
     assert server.ask("GET", "/health").status == 200
+
+
+def test_what_is_no_http_is_answered_as_all_else(server: Any) -> None:
+    got = server.raw(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nno \0 request\r\n\r\n")
+    first, second = (part.partition(b"\r\n\r\n") for part in re.split(rb"(?=HTTP/1.1 400)", got))
+    assert first[2] == b'{"status":"ok"}'
+    assert json.loads(second[2]) == {"error": "what was sent is no HTTP/1.1 request", "todo": ""}
+    assert b"application/json" in second[0]
+    assert b"X-Content-Type-Options: nosniff" in second[0]
+
+
+def test_noise_after_a_refusal_just_ends_the_connection(
+    server: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The answer was given before the body's end; a second one cannot be."""
+    head = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with caplog.at_level(logging.ERROR):
+        got = server.raw(head, b"zz\r\nno chunk", pause=0.3)
+    assert got.startswith(b"HTTP/1.1 415 ")
+    assert got.count(b"HTTP/1.1 ") == 1
+    assert caplog.records == []
 
 
 def test_nothing_reaches_a_disk_and_nothing_a_log(

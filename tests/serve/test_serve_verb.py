@@ -97,6 +97,25 @@ def test_ctrl_c(model: Path) -> None:
         assert process.stderr.read() == ""
 
 
+def test_ctrl_c_while_a_body_comes_is_no_traceback(model: Path) -> None:
+    """What does not end in the time that is left is told so."""
+    with serving("--model", model) as (process, port):
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as sock:
+            kind = b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 100\r\n\r\n--b\r\n"
+            sock.sendall(b"POST /predict HTTP/1.1\r\nHost: localhost\r\n" + kind)
+            assert ask(port, "GET", "/health")[0] == 200  # so the first has come too
+            process.send_signal(signal.SIGINT)
+            got = b"".join(iter(lambda: sock.recv(65536), b""))
+        assert process.wait(20) == 130
+        assert process.stderr is not None
+        log = process.stderr.read()
+    head, _, body = got.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 ")
+    assert json.loads(body)["error"] == "the server is ending"
+    assert "Traceback" not in log
+    assert "POST /predict 503" in log
+
+
 def test_the_key_from_a_file_and_from_the_environment(model: Path, tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text(KEY + "\nanother line\n")

@@ -16,9 +16,9 @@ from starlette.types import ASGIApp
 from .. import __version__
 from ..errors import DuchenneError
 from ..inference import Record, Source
-from .access import Access
+from .access import OPEN_PATHS, Access
 from .body import Held, chunks
-from .describe import PREDICT, RESPONSES, Answer, Health, describe_model
+from .describe import ALWAYS, KEYED, Answer, Health, describe_model, failures, request_form, with_security
 from .document import read_document
 from .guard import Guard, refusal_response
 from .limits import Limits
@@ -54,17 +54,24 @@ def make_app(workers: Workers, access: Access, limits: Limits) -> ASGIApp:
     async def index() -> Response:
         return Response(page, headers=page_headers, media_type="text/html")
 
-    @api.get("/health", response_model=Health)
+    keyed = KEYED if access.needs_key else ()
+
+    @api.get("/health", response_model=Health, responses=failures(*ALWAYS))
     async def health() -> dict[str, str]:
         """Whether the server answers. Needs no API key."""
         return {"status": "ok"}
 
-    @api.get("/model", responses={200: {"description": "Labels, figures, terms, data, limits."}, **RESPONSES})
+    told = {200: {"description": "Labels, figures, terms, data, limits."}}
+
+    @api.get("/model", responses=told | failures(*ALWAYS, *keyed))
     async def card() -> Response:
         """The model's card and the server's limits."""
         return Response(model, media_type="application/json")
 
-    @api.post("/predict", response_model=Answer, responses=RESPONSES, openapi_extra=PREDICT)
+    @api.post(
+        "/predict", response_model=Answer, responses=failures(*ALWAYS, *keyed, 413, 415, 422, 429, 500),
+        openapi_extra=request_form(limits.images),
+    )  # fmt: skip
     async def predict(
         request: Request,
         abstain: Annotated[float, Query(ge=0, le=1, description="Say 'unsure' below this score.")] = 0.0,
@@ -76,6 +83,8 @@ def make_app(workers: Workers, access: Access, limits: Limits) -> ASGIApp:
         records = await _answer(request, abstain, workers, limits)
         return Response(_dump(workers.predictor.artifact.card.name, records), media_type="application/json")
 
+    if access.needs_key:
+        with_security(api.openapi(), OPEN_PATHS)  # which keeps the document it gives
     api.add_exception_handler(Refused, _refused)
     api.add_exception_handler(HTTPException, _http_error)
     api.add_exception_handler(RequestValidationError, _invalid)
@@ -116,7 +125,7 @@ async def _left(request: Request) -> None:
 
 async def _sources(request: Request, workers: Workers, limits: Limits, held: Held) -> list[Source]:
     headers = request.headers
-    if headers.get("content-encoding", "identity") != "identity":
+    if headers.get("content-encoding", "").strip().lower() not in ("", "identity"):
         raise Refused(415, "a compressed body is not taken", "send it without Content-Encoding")
     content_type = headers.get("content-type", "")
     kind = content_type.partition(";")[0].strip().lower()
@@ -152,6 +161,8 @@ async def _http_error(request: Request, error: Exception) -> Response:
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
     what = {404: "there is no such page", 405: "this address does not take that method"}
     todo = {404: "/predict, /model, /health and /openapi.json are there"}
+    if allowed := next((v for k, v in headers.items() if k.lower() == "allow"), ""):
+        todo[405] = f"it takes {allowed}"
     return refusal_response(
         Refused(status, what.get(status, "the request cannot be answered"), todo.get(status, ""), headers)
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from pydantic import BaseModel
@@ -84,31 +85,64 @@ _SAID = {
     421: "A name in the Host header that the server does not go by.",
     422: "Well-formed, but not of the form asked for.",
     429: "Too many requests in flight; Retry-After says when to come back.",
-    503: "Not done in time.",
+    500: "The server failed; its log says more.",
+    503: "Not done in time, too many connections, or the server is ending.",
 }
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"model": Failure, "description": text} for status, text in _SAID.items()
+_LATER = {
+    "Retry-After": {"description": "Seconds until there is likely to be room.", "schema": {"type": "integer"}}
 }
 
-_FILES = {"type": "array", "items": {"type": "string", "format": "binary"}}
-_TEXTS = {
-    "type": "array", "items": {"type": "string", "description": "Base64, or a data URL in base64."},
-}  # fmt: skip
-PREDICT: dict[str, Any] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "properties": {"images": _FILES},
-                    "required": ["images"],
-                    "description": f"One or several files; the field may be {', '.join(FIELDS)}.",
-                }
-            },
-            "application/json": {
-                "schema": {"type": "object", "properties": {"images": _TEXTS}, "required": ["images"]}
-            },
+
+def failures(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """How OpenAPI describes refusals of these statuses."""
+    return {
+        status: {"model": Failure, "description": _SAID[status]}
+        | ({"headers": _LATER} if status in (429, 503) else {})
+        for status in sorted(statuses)
+    }
+
+
+# What any request may be answered, and what further where there is an API key.
+ALWAYS = (400, 403, 408, 421, 503)
+KEYED = (401,)
+
+# How a request brings the API key, one way or the other.
+SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "key": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+
+
+def with_security(schema: dict[str, Any], open_paths: Collection[str]) -> dict[str, Any]:
+    """An OpenAPI document that says that all paths but the open ones ask for a key. Changes its argument."""
+    schema["components"]["securitySchemes"] = SCHEMES
+    for path, methods in schema["paths"].items():
+        if path not in open_paths:
+            for method in methods.values():
+                method["security"] = [{name: []} for name in SCHEMES]
+    return schema
+
+
+def request_form(most: int) -> dict[str, Any]:
+    """The forms of a request to /predict, as OpenAPI describes them.
+
+    Args:
+        most: Images a request may hold.
+    """
+    bounds = {"type": "array", "minItems": 1, "maxItems": most}
+    files = {**bounds, "items": {"type": "string", "format": "binary"}}
+    texts = {**bounds, "items": {"type": "string", "description": "Base64, or a data URL in base64."}}
+    form = {"type": "object", "required": ["images"]}
+    content = {
+        "multipart/form-data": {
+            "schema": {
+                **form,
+                "properties": {"images": files},
+                "description": f"One or several files; the field may be {', '.join(FIELDS)}.",
+            }
+        },
+        "application/json": {
+            "schema": {**form, "properties": {"images": texts}, "additionalProperties": False}
         },
     }
-}
+    return {"requestBody": {"required": True, "content": content}}

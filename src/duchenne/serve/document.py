@@ -27,7 +27,11 @@ def read_document(body: bytes, limits: Limits) -> list[Source]:
         Refused: 400: no JSON; 422: JSON of another form; 413: more images than allowed.
     """
     if sum(body.count(mark) for mark in _MARKS) > 4 * limits.images + 64:
-        raise too_many(limits)
+        raise Refused(
+            413,
+            f"the document holds more than {limits.images} images, or is of another form",
+            f"the form is {FORM}; split what is larger into several requests",
+        )
     try:
         document: Any = json.loads(body)
     except (ValueError, RecursionError) as error:
@@ -50,6 +54,7 @@ def _decode(text: str, number: int, limits: Limits) -> Source:
     """A text that is no base64 is a bad image: a record with its error."""
     head, comma, rest = text.partition(",")
     if comma:
+        head = head.strip().lower()  # a URL's scheme may be written in capitals (RFC 3986, 3.1)
         if not (head.startswith("data:") and head.endswith(";base64")):
             return Source(None, error=f"images[{number}] is neither base64 nor a data URL in base64")
         text = rest
@@ -57,6 +62,7 @@ def _decode(text: str, number: int, limits: Limits) -> Source:
         raw = text.encode("ascii").translate(None, _BLANKS)
         size = len(raw) // 4 * 3
         data = b"" if size > limits.image_bytes + 2 else base64.b64decode(raw, validate=True)
-    except (UnicodeEncodeError, binascii.Error):
-        return Source(None, error=f"images[{number}] is not base64")
+    except (UnicodeEncodeError, binascii.Error) as error:
+        why = ": its padding is wrong" if "padding" in str(error).lower() else ""
+        return Source(None, error=f"images[{number}] is not base64{why}")
     return source(None, data, max(len(data), size if not data else 0), limits)

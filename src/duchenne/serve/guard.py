@@ -6,25 +6,18 @@ import asyncio
 import logging
 import time
 from typing import Any
+from urllib.parse import unquote
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .access import Access
 from .limits import Limits
-from .refusal import Refused, shown
+from .refusal import HEADERS, Refused, shown
 
 _log = logging.getLogger("duchenne.serve")
 
-# Nothing of an answer may be kept, framed, guessed to be of another type, or read by other sites.
-HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
+_ENDS = Refused(503, "the server is ending", "ask again when it runs", {"Connection": "close"})
 
 
 class Guard:
@@ -56,6 +49,7 @@ class Guard:
             async with asyncio.timeout(self._limits.body_seconds):
                 await send(message)
 
+        scope = _origin_form(scope)
         try:
             self._access.check(scope["method"], scope["path"], scope["headers"])
             # A server must answer HEAD where it answers GET (RFC 9110, 9.1); uvicorn leaves out the body.
@@ -65,6 +59,10 @@ class Guard:
             await refusal_response(refused)(scope, receive, answer)
         except TimeoutError:
             status = 499  # the answer was not taken; uvicorn closes what is not complete
+        except asyncio.CancelledError:
+            # The server ends, and its time for what was begun is over. Raised on, this would be a traceback.
+            if not status:
+                await refusal_response(_ENDS)(scope, receive, answer)
         finally:
             _log.info(
                 "%s %s %d %.0f ms",
@@ -73,6 +71,19 @@ class Guard:
                 status,
                 1000 * (time.perf_counter() - start),
             )
+
+
+def _origin_form(scope: Scope) -> Scope:
+    """A request whose target is a whole URL, as that of its path; the URL's host counts (RFC 9112, 3.2.2)."""
+    if not scope["path"].lower().startswith(("http://", "https://")):
+        return scope
+    authority, slash, path = scope["raw_path"].partition(b"//")[2].partition(b"/")
+    raw = slash + path or b"/"
+    others = [(name, value) for name, value in scope["headers"] if name != b"host"]
+    return {
+        **scope, "path": unquote(raw.decode("ascii")), "raw_path": raw,
+        "headers": [(b"host", authority), *others],
+    }  # fmt: skip
 
 
 def refusal_response(refused: Refused) -> Response:

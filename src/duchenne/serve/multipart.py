@@ -55,6 +55,9 @@ class Multipart:
                 "on_end": self._end,
             },
         )
+        # Newer parsers have bounds of their own and would call a form malformed that breaks one of them;
+        # `_count` bounds the headers' bytes, and so their number, and says so.
+        self._parser.max_header_count, self._parser.max_header_size = _HEADER_BYTES, MIB
 
     def write(self, chunk: bytes) -> None:
         """Take a chunk.
@@ -110,6 +113,8 @@ class Multipart:
     def _open(self) -> None:
         _, options = parse_options_header(self._disposition)
         field = _text(options.get(b"name", b""))
+        if not field:
+            raise Refused(422, "a part of the form has no name", f"images stand in '{FIELDS[0]}'")
         if field not in FIELDS:
             raise Refused(422, f"there is no field '{shown(field)}'", f"images stand in '{FIELDS[0]}'")
         self._name = shown(_text(options.get(b"filename", b"")))

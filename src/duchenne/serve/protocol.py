@@ -9,9 +9,9 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .limits import Limits
-from .refusal import Refused
+from .refusal import HEADERS, Refused
 
-_REASONS = {408: "Request Timeout", 503: "Service Unavailable"}
+_REASONS = {400: "Bad Request", 408: "Request Timeout", 503: "Service Unavailable"}
 # After an answer, the rest of a refused body is read and dropped for so long, so that the answer arrives: a
 # socket that is closed while bytes come in is reset.
 _DRAIN_SECONDS = 5.0
@@ -27,7 +27,8 @@ class Connection(H11Protocol):
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
         if len(self.connections) > self.limits.connections:
-            self.refuse(Refused(503, f"{self.limits.connections} connections are open", "ask again later"))
+            busy = f"{self.limits.connections} connections are open"
+            self.refuse(Refused(503, busy, "ask again later", {"Retry-After": "1"}))
         else:
             self.wind()
 
@@ -79,13 +80,22 @@ class Connection(H11Protocol):
         else:
             self.transport.abort()
 
+    def send_400_response(self, msg: str) -> None:
+        """Say that what came is no HTTP; where an answer was given before the request's end, just close."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            self.refuse(Refused(400, "what was sent is no HTTP/1.1 request"))
+        else:
+            self.transport.close()
+
     def refuse(self, refused: Refused) -> None:
         """Answer without a request, and close."""
-        head = (
-            f"HTTP/1.1 {refused.status} {_REASONS[refused.status]}\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(refused.body)}\r\nConnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + refused.body)
+        headers = {
+            "Content-Type": "application/json", "Content-Length": str(len(refused.body)), **HEADERS,
+            **refused.headers, "Connection": "close",
+        }  # fmt: skip
+        lines = [f"HTTP/1.1 {refused.status} {_REASONS[refused.status]}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        self.transport.write("\r\n".join([*lines, "", ""]).encode() + refused.body)
         self.transport.close()
 
 

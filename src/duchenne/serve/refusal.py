@@ -5,6 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+# Nothing of an answer may be kept, framed, guessed to be of another type, or read by other sites.
+HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
 MAX_NAME = 120  # characters of a client's text that are said back
 
 

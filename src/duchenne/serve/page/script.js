@@ -267,7 +267,7 @@
     await video.play();
     fill(video);
     cameraButton.textContent = "Stop the webcam";
-    cameraButton.setAttribute("aria-pressed", "true");
+    cameraButton.classList.add("on"); // its words say what it does: a pressed state beside them would say it twice
     byId("faces").replaceChildren();
     state.textContent = "The webcam runs.";
     say("The webcam runs.");
@@ -282,7 +282,7 @@
     video.srcObject = null;
     clearStage("Drop a picture here, paste one, or choose one.");
     cameraButton.textContent = "Start the webcam";
-    cameraButton.setAttribute("aria-pressed", "false");
+    cameraButton.classList.remove("on");
     state.textContent = "The webcam is off.";
     say("The webcam is off.");
   }
