@@ -78,7 +78,7 @@ def test_bad_base64_is_a_record(server: Any, image: Image) -> None:
     assert errors[0] is None
     assert all(errors[1:])
     assert errors[1] == "images[1] is not base64"
-    assert errors[4] == "images[4] is not base64: its padding is wrong"
+    assert errors[5] == "images[5] is not base64: its padding is wrong"
 
 
 def test_data_urls_as_people_write_them(server: Any, image: Image) -> None:

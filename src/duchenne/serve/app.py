@@ -61,7 +61,7 @@ def make_app(workers: Workers, access: Access, limits: Limits) -> ASGIApp:
         """Whether the server answers. Needs no API key."""
         return {"status": "ok"}
 
-    told = {200: {"description": "Labels, figures, terms, data, limits."}}
+    told: dict[int | str, Any] = {200: {"description": "Labels, figures, terms, data, limits."}}
 
     @api.get("/model", responses=told | failures(*ALWAYS, *keyed))
     async def card() -> Response:
