@@ -26,7 +26,8 @@ def folder() -> Path:
 
 def test_it_is_small_and_whole(folder: Path) -> None:
     files = {p.name: p.stat().st_size for p in folder.iterdir()}
-    assert set(files) == {"model.onnx", "model.int8.onnx", "card.json", "weights.safetensors", "README.md"}
+    texts = {"card.json", "README.md", "LICENSE.md"}
+    assert set(files) == {"model.onnx", "model.int8.onnx", "weights.safetensors", *texts}
     assert sum(files.values()) <= MAX_BYTES
     card = Artifact.load(folder).card
     assert hashlib.sha256(packaged_weights().read_bytes()).hexdigest() == card.weights["sha256"]

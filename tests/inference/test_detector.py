@@ -160,6 +160,23 @@ def test_yunet_finds_drawn_faces_with_landmarks(yunet: Path, drawn_photo: DrawnP
 
 
 @pytest.mark.real_data
+def test_strips_too_low_for_a_face_are_not_searched(yunet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    finder = YuNet(yunet)
+    asked: list[tuple[int, ...]] = []
+
+    def detect(image: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        asked.append(image.shape)
+        return np.array([[9, 0, 40, 3, *range(10), 0.96]], np.float32)
+
+    monkeypatch.setattr(finder, "_detect", detect)
+    assert finder.find(np.full((3, 70_000), 90, np.uint8)) == []
+    assert finder.find(np.full((70_000, 9), 90, np.uint8)) == []
+    assert asked == []
+    assert len(finder.find(np.full((90, 4000), 90, np.uint8))) == 1
+    assert asked == [(90, 4000, 3)]
+
+
+@pytest.mark.real_data
 def test_yunet_takes_large_and_small_pictures(yunet: Path, drawn_photo: DrawnPhoto, drawn_face: Any) -> None:
     finder = YuNet(yunet)
     image = drawn_photo((100, 60))

@@ -34,6 +34,9 @@ SCORE = 0.65
 OVERLAP = 0.3  # intersection over union above which YuNet's own suppression drops a box; OpenCV's default
 PIXELS = 960 * 720  # larger photographs are searched at this size: faces from 1/48 of their width
 _LONGEST, _SHORTEST = 4096, 192  # of the longer side; small crops are enlarged, for faces of 10 px are missed
+_LOWEST = (
+    8  # of the shorter side: on strips of a pixel or two OpenCV has given faces out of nothing, now and then
+)
 
 
 def yunet_path() -> Path:
@@ -95,6 +98,8 @@ class YuNet:
     def find(self, image: Array) -> list[FoundFace]:
         """Faces on a uint8 image, largest first; see `FaceFinder`."""
         searched, ratio = _searched(image)
+        if min(searched.shape[:2]) < _LOWEST:
+            return []
         rows = self._detect(searched).astype(np.float64)
         rows = rows[np.isfinite(rows).all(1)]
         rows[:, :14:2] /= ratio[0]
