@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from duchenne.artifacts import FLAGSHIP
 from duchenne.build import build_faces, build_learner, build_preprocess
 from duchenne.datasets.arrays import from_arrays
 from duchenne.datasets.cifar10 import CIFAR10_OBJECTS
@@ -84,6 +85,14 @@ def test_packaged_recipe_trains(name: str) -> None:
         again = build_learner(recipe, accelerator="cpu").fit(faces).predict_proba(faces)
         np.testing.assert_equal(again, probs)
     torch.set_num_threads(before)
+
+
+def test_recipes_that_begin_from_the_packaged_model_have_its_shape(tmp_path: Path) -> None:
+    """A retrained packaged model of another shape must not leave them behind."""
+    begun = [name for name in recipe_ids() if load_recipe(name).start.run == FLAGSHIP]
+    assert begun
+    for name in begun:
+        build_learner(load_recipe(name), accelerator="cpu", runs=tmp_path).check(small(name)[1])
 
 
 def test_every_setting_reaches_the_learner() -> None:
