@@ -106,6 +106,8 @@ def table(trials: list[dict[str, Any]]) -> str:
             mean = statistics.mean(values)
             change = "" if what == "nothing left out" else f"{100 * (mean - whole):+.2f} points"
             lines.append(f"| {what} | {mean:.2%} | {change} |")
+    if missing := [what for what, values in rows.items() if not values]:
+        lines += ["", f"Not run yet: {', '.join(missing)}."]
     return "\n".join(lines)
 
 
