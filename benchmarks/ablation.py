@@ -129,7 +129,7 @@ def main() -> None:
         verb.add_argument("--trials", type=Path, default=Path("runs/ablation.jsonl"))
     runner.add_argument("--data", type=Path, required=True)
     runner.add_argument("--share", type=float, default=0.25)
-    runner.add_argument("--epochs", type=int, default=8)
+    runner.add_argument("--epochs", type=int, default=6)
     runner.add_argument("--seeds", type=int, default=1)
     writer.add_argument("--out", type=Path, default=Path("docs/flagship.md"))
     args = parser.parse_args()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import gc
 import os
 import signal
 import sys
@@ -45,18 +44,12 @@ _REFUSALS = (
 )  # fmt: skip
 
 
-_COLLECT_AFTER = 50_000  # objects more than were freed
-
-
 class _Terminated(KeyboardInterrupt):
     """SIGTERM: ends like Ctrl-C, so that what runs can leave its files in order."""
 
 
 def main() -> None:
     """Entry point of ``duchenne``: user errors become one message and an exit code, never a traceback."""
-    # Imports make many objects and hardly any garbage; at Python's threshold of 700 the collector takes a
-    # twenty-fifth of the time to the first prediction (`benchmarks/starting.py`).
-    gc.set_threshold(_COLLECT_AFTER)
     from ..errors import DuchenneError, MissingExtraError
     from .app import make_app
 
@@ -100,7 +93,7 @@ def _fill_closed_streams() -> None:
     next file that is opened would get the stream's number, with all that libraries write there."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, mode))  # noqa: SIM115
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _stands() -> bool:

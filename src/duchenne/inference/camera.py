@@ -15,7 +15,7 @@ import numpy.typing as npt
 from ..errors import RunError
 from .videofile import Frame, quiet_decoder
 
-_TODO = (
+_HELP = (
     "plug it in, name another one with --camera 1, or let `duchenne serve` show its page, which uses the "
     "browser's camera"
 )
@@ -45,7 +45,7 @@ def open_camera(number: int) -> Capture:
         except cv2.error:
             capture = cv2.VideoCapture()
         if not capture.isOpened():
-            raise RunError(f"camera {number} cannot be opened: it is absent, in use or not permitted", _TODO)
+            raise RunError(f"camera {number} cannot be opened: it is absent, in use or not permitted", _HELP)
         capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # what is shown is now, not some frames ago
     return cast(Capture, capture)
 
@@ -65,7 +65,7 @@ def camera_frames(
             ok, bgr = capture.read()
             if not ok or bgr is None or bgr.size == 0:
                 raise RunError(f"{name} stopped giving frames after {index}" if start is not None else
-                               f"{name} was opened but gives no frame", _TODO)  # fmt: skip
+                               f"{name} was opened but gives no frame", _HELP)  # fmt: skip
             now = clock()
             start = now if start is None else start
             grey = bgr.ndim == 2
