@@ -6,7 +6,6 @@ Anything that is not a `DuchenneError` is a defect of this package and keeps its
 from __future__ import annotations
 
 from collections.abc import Iterable
-from difflib import get_close_matches
 
 
 class DuchenneError(Exception):
@@ -64,6 +63,8 @@ class MissingExtraError(DuchenneError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return a sentence naming the nearest known word, or listing all when none is near."""
+    from difflib import get_close_matches  # 2 ms that only a wrong word needs
+
     names = sorted(known)
     near = get_close_matches(word, names, n=1, cutoff=0.5)
     return f"did you mean '{near[0]}'?" if near else f"known: {', '.join(names)}"

@@ -212,6 +212,20 @@ def test_bytes_that_are_no_model(tmp_path: Path) -> None:
         Artifact.load(tmp_path)
 
 
+def test_opened_meanwhile_it_answers_the_same_and_says_the_same_errors(folder: Path) -> None:
+    x = np.random.default_rng(0).normal(size=(3, 1, 6, 5)).astype(np.float32)
+    meanwhile = Artifact.load(folder, wait=False)
+    meanwhile.ready()
+    for name, logits in Artifact.load(folder).logits(x).items():
+        np.testing.assert_array_equal(meanwhile.logits(x)[name], logits)
+    (folder / "model.onnx").write_bytes(b"short")
+    broken = Artifact.load(folder, wait=False)
+    with pytest.raises(RunError, match="cut short"):
+        broken.ready()
+    with pytest.raises(RunError, match="cut short"):
+        broken.logits(x)
+
+
 @pytest.mark.parametrize(
     ("model", "changes", "message"),
     [

@@ -115,6 +115,31 @@ def test_standard_input(call: Any, model: Path, images: Path) -> None:
     assert record["faces"] == want["faces"]
 
 
+def test_a_broken_model_is_said_before_any_record(call: Any, model: Path, images: Path) -> None:
+    (model / "model.onnx").write_bytes(b"short")
+    (images / "0.png").write_bytes(b"no picture")  # its record needs no model
+    (images / "old.csv").write_text("old")
+    for more in ([], ["--draw", "drawn"], ["--out", "faces/old.csv"], ["--timeline", "times.csv"]):
+        result = call("faces/0.png", "--faces", "whole", "--model", str(model), *more)
+        assert result.exit_code == 1
+        assert "cut short" in str(result.exception)
+        assert result.stdout == ""
+    assert sorted(p.name for p in images.parent.iterdir() if p.is_file()) == []
+    assert not (images.parent / "drawn").exists()
+    assert (images / "old.csv").read_text() == "old"
+
+
+def test_children_inherit_nothing_from_the_quick_start(
+    call: Any, model: Path, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for given in (None, "3"):
+        monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+        if given is not None:
+            monkeypatch.setenv("OPENBLAS_NUM_THREADS", given)
+        assert call("faces", "--faces", "whole", "--model", str(model)).exit_code == 0
+        assert os.environ.get("OPENBLAS_NUM_THREADS") == given
+
+
 def test_newest_run_is_the_default(
     call: Any, images: Path, tmp_path: Path, save_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -19,6 +19,7 @@ from .video import Every, Fps, Smooth, TimelineFiles, Timelines, VideoTextWriter
 
 if TYPE_CHECKING:
     from ..inference import FrameRecord, Record, Source
+    from ..inference.draw import DrawingFolder
     from ..labels import Output
 
 FORMATS = ("jsonl", "csv", "text")
@@ -73,10 +74,10 @@ def predict_command(
 
     Example: duchenne predict photos/ --abstain 0.5 --format csv --out faces.csv
     """
-    from ..artifacts import packaged_model
+    _import_numpy()
+    from ..artifacts import Artifact, packaged_model
     from ..datasets.decode import SUFFIXES
     from ..inference import Predictor, default_model, expand, find_model, is_video
-    from ..inference.draw import DrawingFolder
     from ..inference.videofile import VIDEO_SUFFIXES
 
     # What decoders murmur about a damaged file stands in its record.
@@ -88,15 +89,16 @@ def predict_command(
     folder = default_model(runs) if model is None else find_model(model, runs)
     if model is None and folder != packaged_model():
         typer.echo(f"model: {folder.parent} (the newest finished run; --model names another)", err=True)
-    predictor = Predictor.load(folder, faces=faces, min_face=min_face)
+    artifact = Artifact.load(folder, wait=draw is not None or out is not None or bool(timeline))
+    predictor = Predictor(artifact, faces, min_face)
     sources = list(expand(paths, suffixes=SUFFIXES | VIDEO_SUFFIXES))
     _check_targets(sources, out, timeline or [])
     moving = list(map(is_video, sources))
     done = failed = noted = 0
     # Refused before a file of --timeline is begun anew.
-    drawing = None if draw is None else DrawingFolder(draw, predictor.artifact.outputs)
-    with Timelines(timeline or [], predictor.artifact.outputs) as timelines, _opened(out) as file:
-        writer = _writer(kind, file, predictor.artifact.outputs, sources, top, any(moving))
+    drawing = None if draw is None else _drawing(draw, artifact.outputs)
+    with Timelines(timeline or [], artifact.outputs) as timelines, _opened(out) as file:
+        writer = _writer(kind, file, artifact.outputs, sources, top, any(moving))
         quiet = any(moving) or (out is None and sys.stdout.isatty())
         answers = mixed_records(
             predictor, sources, moving, settings, timelines, drawing,
@@ -113,6 +115,25 @@ def predict_command(
     if failed:
         where = "" if kind == "text" and out is None else "; see their field 'error'"
         _end_with_failures(done, failed, "images and frames" if any(moving) else "images", where)
+
+
+def _import_numpy() -> None:
+    """Import NumPy without the threads of its linear algebra: making them takes a tenth of the whole start.
+
+    Nothing is multiplied here that would need them. The variable goes again, for it would be inherited.
+    """
+    if (name := "OPENBLAS_NUM_THREADS") in os.environ:
+        return
+    os.environ[name] = "1"
+    import numpy  # noqa: F401
+
+    del os.environ[name]
+
+
+def _drawing(folder: Path, outputs: Sequence[Output]) -> DrawingFolder:
+    from ..inference.draw import DrawingFolder
+
+    return DrawingFolder(folder, outputs)
 
 
 def _check_targets(sources: Sequence[Source], out: Path | None, timelines: Sequence[Path]) -> None:
@@ -153,9 +174,10 @@ def _writer(
     kind: str, file: TextIO, outputs: Sequence[Output], sources: Sequence[Source], top: int, videos: bool
 ) -> Any:
     from ..inference import CsvWriter, JsonLinesWriter
-    from ..inference.video_files import VideoCsvWriter
 
     if kind == "csv":
+        from ..inference.video_files import VideoCsvWriter
+
         file = cast(TextIO, PrintableLines(file)) if file.isatty() else file
         return VideoCsvWriter(file, outputs) if videos else CsvWriter(file, outputs)
     if kind == "jsonl":

@@ -84,9 +84,9 @@ class Timelines:
         self._videos = 0
 
     def __enter__(self) -> Timelines:
-        from ..inference.timeline import TimelineCsv
-
         for path in self._tables:
+            from ..inference.timeline import TimelineCsv
+
             file = self._stack.enter_context(_writable_file(path))
             self._open.append(TimelineCsv(file, self._outputs))
         return self

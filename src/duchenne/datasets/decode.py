@@ -16,6 +16,7 @@ from ..errors import DataError
 
 Array = npt.NDArray[Any]
 
+MIN_SIDE = 8  # pixels; below it there is no face to see
 MAX_PIXELS = 64_000_000  # 8000x8000; decoded RGB is then at most 192 MB
 # Only formats that decode in this process: Pillow would start Ghostscript for EPS.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")

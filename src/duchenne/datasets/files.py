@@ -12,13 +12,12 @@ import numpy.typing as npt
 
 from ..errors import DataError
 from .cache import cached_arrays
-from .decode import decode_image, image_shape
+from .decode import MIN_SIDE, decode_image, image_shape
 from .faceset import Images
 
 Array = npt.NDArray[Any]
 
 _SKIP = "remove what is broken, or let data set 'folder' leave it out, by its option skip_broken = true"
-MIN_SIDE = 8  # pixels; below it there is no face to see
 CACHE_LIMIT = 1 << 30  # bytes; sets that are larger when decoded are decoded image by image, on each use
 _NAMED = 5  # broken files named in one message
 

@@ -162,6 +162,7 @@ class Predictor:
     def _fill(
         self, records: list[Record], crops: list[Array], batch_size: int, views: str, abstain: float
     ) -> Iterator[Record]:
+        self.artifact.ready()  # what is wrong with the model is said before any record
         if crops:
             probs = self.artifact.predict(np.stack(crops), batch_size, views)
         row = 0

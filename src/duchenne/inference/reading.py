@@ -10,8 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ..datasets.decode import FORMATS, decode_image
-from ..datasets.files import MIN_SIDE
+from ..datasets.decode import FORMATS, MIN_SIDE, decode_image
 from ..errors import DataError
 from .sources import Source
 
