@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -16,7 +19,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from duchenne.artifacts import Artifact, Card, save_artifact, to_probs
-from duchenne.artifacts.metadata import with_metadata
+from duchenne.artifacts.metadata import SNIPPET, with_metadata
 from duchenne.errors import DataError, DuchenneError, RecipeError, RunError
 from duchenne.labels import Output
 from duchenne.transforms.preprocess import Preprocess
@@ -105,6 +108,24 @@ def test_batch_size_changes_nothing(folder: Path, batch_size: int) -> None:
     one, other = artifact.predict(images), artifact.predict(list(images), batch_size=batch_size)
     for name in one:
         np.testing.assert_allclose(one[name], other[name], atol=1e-6)
+
+
+def test_a_stranger_enlarges_as_we_do(tmp_path: Path) -> None:
+    """The script that a model carries, for a net of enlarged images; other nets: tests of the export."""
+    about = card(preprocess=Preprocess(size=(6, 5), detail=(4, 3)).to_json())
+    save_artifact(tmp_path, with_metadata(linear_model(weights()), about), about)
+    image = np.random.default_rng(0).integers(0, 256, (19, 17), dtype=np.uint8)
+    cv2.imwrite(str(tmp_path / "face.png"), image)
+    done = subprocess.run(
+        [sys.executable, "-c", SNIPPET, str(tmp_path / "model.onnx"), str(tmp_path / "face.png")],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    ours = Artifact.load(tmp_path, threads=1).predict([image])
+    plain = Preprocess(size=(6, 5))([image])
+    assert np.abs(Artifact.load(tmp_path, threads=1).probs(plain)["emotion"] - ours["emotion"]).max() > 0.01
+    for line in done.stdout.splitlines():
+        name, theirs = line.split(" ", 1)
+        np.testing.assert_allclose(list(json.loads(theirs).values()), ours[name][0], atol=1e-5)
 
 
 def test_a_card_that_says_otherwise_than_its_model_is_refused(tmp_path: Path) -> None:

@@ -113,6 +113,21 @@ def test_an_output_that_the_checkpoint_has_not_begins_as_initialised(
     assert same(after["head.heads.emotion.weight"], before["head.heads.emotion.weight"])
 
 
+def test_a_net_that_pools_begins_for_images_of_another_size(
+    make_faces: Faces, make_learner: Learner, tmp_path: Path
+) -> None:
+    faces = make_faces()
+    make_learner().fit(faces, storage=Storage(tmp_path / "small"))
+    start = tmp_path / "small" / "best.safetensors"
+    held, large = Optimizer(name="sgd", lr=1e-12), Preprocess(size=(20, 20), detail=(12, 12))
+    learner = make_learner(start=start, preprocess=large, optimizer=held, epochs=1)
+    learner.check(faces)
+    learner.fit(faces, storage=Storage(tmp_path / "large"))
+    before = arrays_of(start)
+    for name, array in arrays_of(tmp_path / "large" / "best.safetensors").items():
+        np.testing.assert_allclose(array, before[name], atol=1e-9, err_msg=name)
+
+
 def test_the_grown_net_answers_for_old_labels_as_before(make_faces: Faces, tmp_path: Path) -> None:
     """Independent of arrays' names: logits of the old labels are the same before the first update."""
     faces = make_faces(60)
@@ -266,7 +281,8 @@ def checkpoints(make_faces: Faces, make_learner: Learner, tmp_path: Path) -> dic
         ("torch", "broken", {}, {}, ["damaged or cut short"]),
         ("scratch", "scratch", {"preprocess": Preprocess(size=(12, 12), mean=(0.5,))}, {},
          ["preprocess.mean = [0.0]", "[0.5]"]),
-        ("torch", "torch", {"preprocess": Preprocess(size=(16, 16))}, {}, ["preprocess.size = [12, 12]"]),
+        ("scratch", "scratch", {"preprocess": Preprocess(size=(16, 16))}, {},
+         ["'linear0.weight' is (144, 7)", "(256, 7)"]),
         ("torch", "torch", {"model": "friv", "args": FRIV["args"]}, {},
          ["learner.model = 'smallnet'", "'friv'"]),
         ("scratch", "scratch", {"args": {"hidden": [7, 6]}}, {}, ["'linear1.weight' is (7, 5)", "(7, 6)"]),

@@ -138,6 +138,24 @@ def test_json_gives_back_an_equal_object(
     assert p.describe().endswith(".")
 
 
+@pytest.mark.parametrize("side", [7, 48, 50, 200])
+def test_enlarged_images_show_no_more_than_small_ones(side: int) -> None:
+    p = Preprocess(size=(64, 60), detail=(48, 40))
+    image = RNG.integers(0, 256, (side, side), dtype=np.uint8)
+    shrink = cv2.INTER_AREA if side >= 48 else cv2.INTER_LINEAR
+    small = cv2.resize(image, (40, 48), interpolation=shrink)
+    want = cv2.resize(small, (60, 64), interpolation=cv2.INTER_LINEAR)[..., None]
+    for images in ([image], image[None], [cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)]):
+        np.testing.assert_array_equal(p.shape(images), want[None])
+    shaped = p.shape([image])
+    assert p.shape(shaped) is shaped  # not blurred again
+    assert p.input_size == (64, 60)
+    again = Preprocess.from_json(p.to_json())
+    assert again == p
+    assert "64x60 grey enlarged from 48x40, " in p.describe()
+    assert "detail" not in Preprocess().to_json()  # versions from before it read the card
+
+
 def test_describe_says_what_is_done() -> None:
     assert Preprocess().describe() == "48x48 grey, auto interpolation, pixels in [0, 1]."
     said = Preprocess((224, 200), 3, (0.5,), (0.25,)).describe()
@@ -152,6 +170,7 @@ def test_describe_says_what_is_done() -> None:
         ("size", (float("inf"), 1)), ("channels", 2), ("channels", "1"), ("channels", True),
         ("mean", (0.0, 0.0)), ("mean", (float("nan"),)), ("mean", ()), ("mean", ("0",)), ("mean", 0.5),
         ("std", (0.0,)), ("std", (-1.0,)), ("std", (float("inf"),)), ("std", (None,)),
+        ("detail", (48,)), ("detail", (49, 48)), ("detail", (0, 8)), ("detail", 40), ("detail", (8.5, 8)),
         ("per_image", 1), ("interpolation", "cubic"), ("interpolation", None),
     ],
 )  # fmt: skip

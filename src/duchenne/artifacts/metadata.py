@@ -27,9 +27,10 @@ about = session.get_modelmeta().custom_metadata_map
 pre, temperature = json.loads(about["preprocess"]), json.loads(about["temperature"])
 image = cv2.imread(sys.argv[2])  # one face, cut out
 image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY if pre["channels"] == 1 else cv2.COLOR_BGR2RGB)
-(h, w), how = pre["size"], pre["interpolation"]
-area = how == "area" or (how == "auto" and image.shape[0] >= h and image.shape[1] >= w)
-image = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR)
+how = pre["interpolation"]
+for h, w in (pre.get("detail", pre["size"]), pre["size"]):
+    area = how == "area" or (how == "auto" and image.shape[0] >= h and image.shape[1] >= w)
+    image = cv2.resize(image, (w, h), interpolation=cv2.INTER_AREA if area else cv2.INTER_LINEAR)
 x = image.reshape(h, w, -1).transpose(2, 0, 1)[None].astype(np.float32) / 255
 mean, std = (np.reshape(pre[k], (1, -1, 1, 1)).astype(np.float32) for k in ("mean", "std"))
 if pre["per_image"]:

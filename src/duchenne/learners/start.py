@@ -66,6 +66,7 @@ def read_trained(path: Path, learner: str, facts: Mapping[str, Any]) -> Trained:
         path: The checkpoint.
         learner: Name of the learner that begins.
         facts: What that learner writes about itself: "preprocess" and, where it has one, "model" must agree.
+            Other sizes of images are allowed: a net that pools takes them, of any other an array differs.
 
     Raises:
         RunError: It cannot be read, or is of another learner, model or preprocess; the field is named.
@@ -92,7 +93,7 @@ def read_trained(path: Path, learner: str, facts: Mapping[str, Any]) -> Trained:
 def _compared(facts: Mapping[str, Any]) -> dict[str, Any]:
     """Dotted recipe field -> value, of all that must agree."""
     plain = json.loads(json.dumps({k: facts[k] for k in ("preprocess", "model") if k in facts}))
-    fields = {f"preprocess.{k}": v for k, v in plain["preprocess"].items()}
+    fields = {f"preprocess.{k}": v for k, v in plain["preprocess"].items() if k not in ("size", "detail")}
     return fields | ({"learner.model": plain["model"]} if "model" in plain else {})
 
 

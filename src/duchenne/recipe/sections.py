@@ -57,6 +57,7 @@ class PreprocessSection(Section):
     std: tuple[Positive, ...] = (1.0,)
     per_image: bool = False
     features: tuple[dict[str, Any], ...] = ()
+    detail: tuple[Count, Count] | None = None
 
 
 class AugmentSection(Section):
@@ -112,7 +113,8 @@ class Start(Section):
 
     Attributes:
         run: A run folder, by path, or by its name in the runs folder; "flagship", where no run is called so,
-            is the model in the package; "" begins from initial weights.
+            is the model in the package; "" begins from initial weights. Its net and preprocess must be the
+            recipe's, but for the size of images where the net takes any (it pools over places).
         train: "all" weights, or the "head" alone (the last layer of each output; the body stays as it is).
         labels: "all": every output and label of the run must be in the data; "shared": what both have is
             taken over, by name or synonym ("happiness" is "happy"), the rest is left behind (torch learners).

@@ -27,6 +27,8 @@ from ..features import Features
 
 SCHEMA = 1
 INTERPOLATIONS = ("auto", "area", "bilinear")
+# Left out of the JSON where there are none, so that versions from before them read the card too.
+_LATER = ("features", "detail")
 
 # A side above this is a slip: 16 times the 1,024 of the largest face nets in use.
 MAX_SIDE = 16384
@@ -52,6 +54,8 @@ class Preprocess:
         features: What is taken of the grey pixels of `size`, in the pixels' place; also given as a list of
             tables, as in a recipe. Nothing is learned of the training part: ``mean`` and ``std``, one number
             each, are the only scale (and a feature's own ``root``). None: the pixels themselves.
+        detail: (height, width) that images are brought to before `size`, which is larger: a net that was
+            trained on small images enlarged must not be shown finer ones. None: straight to `size`.
     """
 
     size: tuple[int, int] = (48, 48)
@@ -61,13 +65,22 @@ class Preprocess:
     per_image: bool = False
     interpolation: str = "auto"
     features: Features | None = None
+    detail: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        for name, kind in (("size", int), ("mean", float), ("std", float)):
-            object.__setattr__(self, name, _numbers(name, getattr(self, name), kind))
+        for name, kind in (("size", int), ("mean", float), ("std", float), ("detail", int)):
+            if name != "detail" or self.detail is not None:
+                object.__setattr__(self, name, _numbers(name, getattr(self, name), kind))
         if len(self.size) != 2 or not all(1 <= s <= MAX_SIDE for s in self.size):
             raise RecipeError(
                 f"preprocess.size must be (height, width), each 1 to {MAX_SIDE}, not {self.size}"
+            )
+        if self.detail is not None and (
+            len(self.detail) != 2 or not all(1 <= d <= s for d, s in zip(self.detail, self.size, strict=True))
+        ):
+            raise RecipeError(
+                f"preprocess.detail must be (height, width), none above preprocess.size, not {self.detail}",
+                "leave it out where images are not to lose detail",
             )
         if isinstance(self.channels, bool) or self.channels not in (1, 3):
             raise RecipeError(f"preprocess.channels must be 1 (grey) or 3 (RGB), not {self.channels!r}")
@@ -133,8 +146,9 @@ class Preprocess:
                 ``(H, W, 1 | 3)`` of any sizes. Three channels are RGB.
 
         Returns:
-            uint8 ``(N, h, w, c)``: a view of the input where that has the shape already. With features
-            float32 ``(N, 1, 1, D)``; what this gave before (float32 of that shape) comes back as it is.
+            uint8 ``(N, h, w, c)``. An array of this shape is taken for what this gave before: a view of it
+            comes back, with all its detail. With features float32 ``(N, 1, 1, D)``; what this gave before
+            (float32 of that shape) comes back as it is.
 
         Raises:
             DataError: Not uint8 (16-bit and float images have no agreed range), or of another shape.
@@ -203,10 +217,11 @@ class Preprocess:
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values, with a schema version; `from_json` gives back an equal object."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "features"}
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in _LATER}
         plain = {k: list(v) if isinstance(v, tuple) else v for k, v in plain.items()}
-        # Left out where there are none, so that versions before features read the card too.
-        more = {} if self.features is None else {"features": self.features.to_json()}
+        more: dict[str, Any] = {} if self.features is None else {"features": self.features.to_json()}
+        if self.detail is not None:
+            more["detail"] = list(self.detail)
         return {"schema": SCHEMA, **plain, **more}
 
     @classmethod
@@ -224,7 +239,7 @@ class Preprocess:
         for key in card:
             if key not in (*known, "schema"):
                 raise RecipeError(f"preprocess: unknown key '{key}'", did_you_mean(str(key), known))
-        if missing := [k for k in known if k not in card and k != "features"]:
+        if missing := [k for k in known if k not in card and k not in _LATER]:
             raise RecipeError(f"preprocess: missing {', '.join(missing)}")
         values: dict[str, Any] = {
             k: tuple(v) if isinstance(v := card[k], list) else v for k in known if k in card
@@ -244,17 +259,21 @@ class Preprocess:
             plain = not any(self.mean) and self.std == (1.0,)
             scaled = "" if plain else f", less {_row(self.mean)}, over {_row(self.std)}"
             how = f"{self.features.describe()} in the pixels' place{scaled}"
-        return f"{self.size[0]}x{self.size[1]} {colour}, {self.interpolation} interpolation, {how}."
+        size = f"{self.size[0]}x{self.size[1]} {colour}"
+        if self.detail is not None:
+            size += f" enlarged from {self.detail[0]}x{self.detail[1]}"
+        return f"{size}, {self.interpolation} interpolation, {how}."
 
     def _one(self, image: Array) -> Array:
         """One checked image ``(H, W, 1 | 3)`` -> ``(h, w, c)``. Grey first: less to resize."""
         if image.shape[2] == 3 and self.channels == 1:
             image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
-        if image.shape[:2] != self.size:
-            shrinks = image.shape[0] >= self.size[0] and image.shape[1] >= self.size[1]
-            area = self.interpolation == "area" or (self.interpolation == "auto" and shrinks)
-            how = cv2.INTER_AREA if area else cv2.INTER_LINEAR
-            image = cv2.resize(image, self.size[::-1], interpolation=how).reshape(*self.size, -1)
+        for size in (self.size,) if self.detail is None else (self.detail, self.size):
+            if image.shape[:2] != size:
+                shrinks = image.shape[0] >= size[0] and image.shape[1] >= size[1]
+                area = self.interpolation == "area" or (self.interpolation == "auto" and shrinks)
+                how = cv2.INTER_AREA if area else cv2.INTER_LINEAR
+                image = cv2.resize(image, size[::-1], interpolation=how).reshape(*size, -1)
         return image  # one channel into three: repeated where it is written
 
 
