@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -197,6 +197,7 @@ def test_wrong_arguments_are_said_at_once(model: Path) -> None:
         Source(None, single),
         single,
         single[..., 0],
+        Image.fromarray(single),
         None,
         3,
     ):
@@ -204,8 +205,6 @@ def test_wrong_arguments_are_said_at_once(model: Path) -> None:
             predictor.predict(image)  # type: ignore[arg-type]
     with (Path(__file__)).open("rb") as file, pytest.raises(TypeError, match="put it into a list"):
         predictor.predict(file)
-    with pytest.raises(TypeError, match=r"not Image; of a PIL image: np.asarray"):
-        list(predictor.predict([Image.fromarray(single)]))  # type: ignore[list-item]
     for wrong in ("mine", Path("mine")):
         with pytest.raises(TypeError, match=r"Predictor.load\(folder\)"):
             Predictor(wrong)  # type: ignore[arg-type]
@@ -215,6 +214,42 @@ def test_wrong_arguments_are_said_at_once(model: Path) -> None:
     with pytest.raises(TypeError, match="not int"):
         list(predictor.predict([3]))  # type: ignore[list-item]
     assert list(predictor.predict([])) == []
+
+
+def test_images_of_pillow_are_read_as_their_files_are(model: Path, tmp_path: Path) -> None:
+    """Orientation, palettes, alpha, 16 bits; each file is closed before the next one is taken."""
+    plain = Image.fromarray(faces(1, 20, colour=True)[0][:, :14])
+    turned, wide = Image.Exif(), faces(1, 20)[0].astype(np.uint16) * 257
+    turned[0x0112] = 6
+    plain.save(tmp_path / "turned.png", exif=turned)
+    plain.quantize(16).save(tmp_path / "palette.png")
+    alpha = plain.copy()
+    alpha.putalpha(100)
+    alpha.save(tmp_path / "alpha.png")
+    Image.fromarray(wide).save(tmp_path / "wide.png")
+    (tmp_path / "short.png").write_bytes((tmp_path / "turned.png").read_bytes()[:300])
+    paths = sorted(tmp_path.glob("*.png"))
+
+    def opened() -> Iterator[Image.Image]:
+        for path in paths:
+            with Image.open(path) as image:
+                yield image
+
+    predictor = Predictor.load(model, faces="whole")
+    ours, theirs = list(predictor.predict(opened())), list(predictor.predict(paths))
+    for path, got, want in zip(paths, ours, theirs, strict=True):
+        assert got["path"] is None
+        if path.name == "short.png":
+            assert "the image cannot be decoded" in str(got["error"])
+            continue
+        assert got["error"] is None
+        assert {**got, "path": str(path)} == want
+    kept = plain.convert("RGB")
+    assert list(predictor.predict([kept, kept])) == list(predictor.predict([np.asarray(plain)] * 2))
+    [too_large] = predictor.predict([Image.new("1", (9000, 9000))])
+    assert "too large: 9000x9000" in str(too_large["error"])
+    [unknown] = predictor.predict([Image.new("F", (20, 20))])
+    assert "'F', whose range is not known" in str(unknown["error"])
 
 
 def test_a_broken_net_is_an_error(tmp_path: Path, save_model: Callable[..., Path]) -> None:

@@ -63,21 +63,22 @@ def decode_image(source: Path | bytes, *, max_pixels: int = MAX_PIXELS, name: st
         DataError: Naming the file: missing, not an image, cut short, too large, or of an unsupported kind.
     """
     label = _label(source, name)
-    image = _open(source, label, max_pixels)
-    with image:
-        try:
-            image.load()
-            turn = _orientation(image)  # only now: Pillow turns TIFFs itself, and takes the tag away
-            pixels = _pixels(image)
-        except DataError:
-            raise
-        except Exception as error:  # decoders raise all kinds of errors on damaged files
-            raise DataError(
-                f"{label} cannot be decoded: {error}", "the file is damaged; get it again"
-            ) from error
+    with _open(source, label, max_pixels) as image:
+        return decode_opened(image, max_pixels=max_pixels, name=label)
+
+
+def decode_opened(image: Image.Image, *, max_pixels: int = MAX_PIXELS, name: str = "the image") -> Array:
+    """As `decode_image`, of an image of Pillow's, at the frame where it stands."""
+    _check_size(image, name, max_pixels)
+    try:
+        image.load()
+        turn = _orientation(image)  # only now: Pillow turns TIFFs itself, and takes the tag away
+        pixels = _pixels(image)
+    except Exception as error:  # decoders raise all kinds of errors on damaged files
+        raise DataError(f"{name} cannot be decoded: {error}", "the file is damaged; get it again") from error
     if pixels is None:
         raise DataError(
-            f"{label} has pixels of kind '{image.mode}', whose range is not known",
+            f"{name} has pixels of kind '{image.mode}', whose range is not known",
             "save it with 8 or 16 bits",
         )
     return np.ascontiguousarray(_upright(pixels, turn))
@@ -105,7 +106,6 @@ def _label(source: Path | bytes, name: str) -> str:
 
 def _open(source: Path | bytes, label: str, max_pixels: int) -> Image.Image:
     """Read the header and refuse what is too large."""
-    too_large = f"the limit is {max_pixels / 1e6:g} million pixels; make it smaller first"
     try:
         with _WARNINGS, warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -115,7 +115,7 @@ def _open(source: Path | bytes, label: str, max_pixels: int) -> Image.Image:
         raise DataError(f"there is no file {label}") from error
     except Image.DecompressionBombError as error:
         raise DataError(
-            f"{label} is too large: more than {max_pixels / 1e6:g} million pixels", too_large
+            f"{label} is too large: more than {max_pixels / 1e6:g} million pixels", _smaller(max_pixels)
         ) from error
     except UnidentifiedImageError as error:
         kind = _unread_kind(source)
@@ -125,11 +125,22 @@ def _open(source: Path | bytes, label: str, max_pixels: int) -> Image.Image:
         ) from error
     except Exception as error:  # as above: any error of a header parser is the file's
         raise DataError(f"{label} cannot be read as an image: {error}") from error
+    try:
+        _check_size(image, label, max_pixels)
+    except DataError:
+        image.close()
+        raise
+    return image
+
+
+def _check_size(image: Image.Image, label: str, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels:
-        image.close()
-        raise DataError(f"{label} is too large: {width}x{height}", too_large)
-    return image
+        raise DataError(f"{label} is too large: {width}x{height}", _smaller(max_pixels))
+
+
+def _smaller(max_pixels: int) -> str:
+    return f"the limit is {max_pixels / 1e6:g} million pixels; make it smaller first"
 
 
 def _unread_kind(source: Path | bytes) -> str | None:

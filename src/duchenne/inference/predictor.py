@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
 from ..artifacts import VIEWS, Artifact
 from ..errors import DataError, RecipeError, did_you_mean
@@ -81,7 +82,7 @@ class Predictor:
 
     def predict(
         self,
-        images: Iterable[Source | Path | str | bytes | Array],
+        images: Iterable[Source | Path | str | bytes | Array | Image.Image],
         batch_size: int = 64,
         views: str = "single",
         *,
@@ -91,7 +92,8 @@ class Predictor:
         """Yield one record an image, in order, while images are still being read.
 
         Args:
-            images: Paths, encoded files as bytes, uint8 arrays ``(H, W)`` or ``(H, W, 3)`` RGB, or `Source`.
+            images: Paths, encoded files as bytes, uint8 arrays ``(H, W)`` or ``(H, W, 3)`` RGB, images of
+                Pillow's (turned upright as files are), or `Source`.
             batch_size: Faces per call of the net, across images. Only speed and memory depend on it: of an
                 image no more is held than its faces in the net's input size. With 1 each image is answered
                 before the next one is taken, as a live stream needs it.

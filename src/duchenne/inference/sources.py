@@ -14,8 +14,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
-from ..datasets.decode import SUFFIXES, UNREAD_SUFFIXES
+from ..datasets.decode import SUFFIXES, UNREAD_SUFFIXES, decode_opened
+from ..errors import DataError
 
 # More bytes than the largest image that is decoded: 64 million pixels of three bytes.
 _MAX_BYTES = 256 << 20
@@ -37,8 +39,13 @@ class Source:
     error: str | None = None
 
 
-def as_source(image: Source | Path | str | bytes | bytearray | memoryview | npt.NDArray[Any]) -> Source:
-    """Wrap one image. Raises TypeError for anything that can be none."""
+def as_source(
+    image: Source | Path | str | bytes | bytearray | memoryview | npt.NDArray[Any] | Image.Image,
+) -> Source:
+    """Wrap one image. Raises TypeError for anything that can be none.
+
+    An image of Pillow's is read here: who gives it may close its file before the next one is taken.
+    """
     if isinstance(image, Source):
         return image
     if isinstance(image, (str, Path)):
@@ -47,9 +54,13 @@ def as_source(image: Source | Path | str | bytes | bytearray | memoryview | npt.
         return Source(None, image)
     if isinstance(image, (bytearray, memoryview)):
         return Source(None, bytes(image))
+    if isinstance(image, Image.Image):
+        try:
+            return Source(None, decode_opened(image))
+        except DataError as error:
+            return Source(None, error=error.what)
     kind = type(image).__name__
-    todo = '; of a PIL image: np.asarray(image.convert("RGB"))' if hasattr(image, "convert") else ""
-    raise TypeError(f"an image is a path, bytes or a uint8 array, not {kind}{todo}")
+    raise TypeError(f"an image is a path, bytes, a uint8 array or an image of Pillow's, not {kind}")
 
 
 def check_several(images: Any) -> None:
