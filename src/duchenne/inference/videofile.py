@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from ..datasets.decode import MAX_PIXELS
 from ..errors import DataError, RecipeError
+from .editlist import edited_seconds
 from .sources import Source
 
 Array = npt.NDArray[Any]
@@ -212,8 +213,11 @@ class VideoFile:
         if self.declared is None:
             return
         rate = self.fps or _PLAIN_FPS
-        missing = (self.declared - self.seen) / rate
-        if missing > _SHORT and time < (self.declared - 1) / rate - _SHORT:
+        missing, last = (self.declared - self.seen) / rate, (self.declared - 1) / rate
+        if missing > _SHORT and time < last - _SHORT:
+            shown = edited_seconds(self.path)  # the header counts what a trimmed film does not show, too
+            if shown is not None and time >= shown - _SHORT:
+                return
             self.broken = (
                 f"{self.path} breaks off after frame {self.seen - 1} at {time:.2f} s: its header says "
                 f"{self.declared} frames; the file is cut short or damaged"
