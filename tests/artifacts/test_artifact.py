@@ -247,6 +247,16 @@ def test_opened_meanwhile_it_answers_the_same_and_says_the_same_errors(folder: P
         broken.logits(x)
 
 
+def test_no_thread_writes_to_the_environment(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """C code that reads it at that moment in the caller's thread (OpenCV does) would crash."""
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY", raising=False)
+    seen = []
+    monkeypatch.setattr("duchenne.artifacts.artifact._open", lambda *_: seen.append(dict(os.environ)))
+    Artifact.load(folder, wait=False).ready()
+    assert seen[0]["ORT_DISABLE_TELEMETRY"] == "1"
+    assert dict(os.environ) == seen[0]
+
+
 @pytest.mark.parametrize(
     ("model", "changes", "message"),
     [

@@ -119,7 +119,18 @@ def test_a_broken_model_is_said_before_any_record(call: Any, model: Path, images
     (model / "model.onnx").write_bytes(b"short")
     (images / "0.png").write_bytes(b"no picture")  # its record needs no model
     (images / "old.csv").write_text("old")
-    for more in ([], ["--draw", "drawn"], ["--out", "faces/old.csv"], ["--timeline", "times.csv"]):
+    (images.parent / "film.mp4").write_text("no film")  # nor does its
+    films = call("film.mp4", "faces/0.png", "--faces", "whole", "--model", str(model))
+    assert "cut short" in str(films.exception)
+    assert films.stdout == ""
+    (images.parent / "film.mp4").unlink()
+    for more in (
+        [],
+        ["--format", "csv"],
+        ["--draw", "drawn"],
+        ["--out", "faces/old.csv"],
+        ["--timeline", "times.csv"],
+    ):
         result = call("faces/0.png", "--faces", "whole", "--model", str(model), *more)
         assert result.exit_code == 1
         assert "cut short" in str(result.exception)

@@ -23,7 +23,7 @@ from ..labels import Kind, Output
 from ..transforms.preprocess import Preprocess
 from .card import Card, replace_file
 from .metadata import about_card
-from .runtime import runtime
+from .runtime import runtime, silence
 from .views import average_views
 
 MODEL = "model.onnx"
@@ -94,6 +94,7 @@ class Artifact:
             precision: "fp32", "int8", or "default": int8 where the card says that it may stand for the other.
             wait: False: a thread reads and opens the model meanwhile, and what is wrong with it is raised by
                 `ready` or the first call. Reading a photograph beside it saves a sixth of a command's time.
+                Until `ready` returns, nothing may write to the environment.
 
         Raises:
             RunError: A file is missing, cut short or broken, or model and card do not fit each other.
@@ -126,6 +127,8 @@ class Artifact:
         if wait:
             session.set_result(_open(path, card, preprocess, threads))
         else:
+            # Here, not in the thread: C code that reads the environment while it is written to crashes.
+            silence()
             pool = ThreadPoolExecutor(1, thread_name_prefix="duchenne-open")
             session = pool.submit(_open, path, card, preprocess, threads)
             pool.shutdown(wait=False)

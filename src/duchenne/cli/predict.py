@@ -94,6 +94,10 @@ def predict_command(
     sources = list(expand(paths, suffixes=SUFFIXES | VIDEO_SUFFIXES))
     _check_targets(sources, out, timeline or [])
     moving = list(map(is_video, sources))
+    if kind == "csv" or any(moving):
+        # A header, or what is wrong with a video, is written before the net is asked; and opening a video
+        # writes to the environment, which nothing may do while the net is opened.
+        artifact.ready()
     done = failed = noted = 0
     # Refused before a file of --timeline is begun anew.
     drawing = None if draw is None else _drawing(draw, artifact.outputs)
