@@ -14,7 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from duchenne.datasets.arrays import from_arrays
 from duchenne.errors import DataError, RecipeError
+from duchenne.labels import Output
+from duchenne.learners.pixels import ShapedPixels
 from duchenne.transforms import Preprocess
 
 RNG = np.random.default_rng(0)
@@ -138,22 +141,30 @@ def test_json_gives_back_an_equal_object(
     assert p.describe().endswith(".")
 
 
-@pytest.mark.parametrize("side", [7, 48, 50, 200])
+@pytest.mark.parametrize("side", [7, 48, 50, 64, 200])
 def test_enlarged_images_show_no_more_than_small_ones(side: int) -> None:
-    p = Preprocess(size=(64, 60), detail=(48, 40))
+    p = Preprocess(size=(64, 64), detail=(48, 40))
     image = RNG.integers(0, 256, (side, side), dtype=np.uint8)
     shrink = cv2.INTER_AREA if side >= 48 else cv2.INTER_LINEAR
     small = cv2.resize(image, (40, 48), interpolation=shrink)
-    want = cv2.resize(small, (60, 64), interpolation=cv2.INTER_LINEAR)[..., None]
+    want = cv2.resize(small, (64, 64), interpolation=cv2.INTER_LINEAR)[..., None]
     for images in ([image], image[None], [cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)]):
         np.testing.assert_array_equal(p.shape(images), want[None])
     shaped = p.shape([image])
     assert p.shape(shaped) is shaped  # not blurred again
-    assert p.input_size == (64, 60)
+    assert p.input_size == (64, 64)
     again = Preprocess.from_json(p.to_json())
     assert again == p
-    assert "64x60 grey enlarged from 48x40, " in p.describe()
+    assert "64x64 grey enlarged from 48x40, " in p.describe()
     assert "detail" not in Preprocess().to_json()  # versions from before it read the card
+
+
+def test_a_data_set_of_the_nets_size_is_enlarged_from_small_too() -> None:
+    """In training as in prediction, whether its pixels lie in one array or not, and fit into RAM or not."""
+    p = Preprocess(size=(16, 16), detail=(8, 8))
+    images = RNG.integers(0, 256, (5, 16, 16), dtype=np.uint8)
+    faces = from_arrays(images, np.arange(5) % 2, outputs=[Output("emotion", "single", ("a", "b"))])
+    np.testing.assert_array_equal(ShapedPixels(faces, p)[np.arange(5)], p.shape(list(images)))
 
 
 def test_describe_says_what_is_done() -> None:

@@ -27,7 +27,8 @@ class ShapedPixels:
         self.preprocess = preprocess
         shape = (len(faces), *preprocess.input_size, preprocess.input_channels)
         pixels = preprocess.features is None
-        direct = pixels and isinstance(faces.images, np.ndarray) and faces.images.shape[1:3] == shape[1:3]
+        plain = pixels and preprocess.detail is None
+        direct = plain and isinstance(faces.images, np.ndarray) and faces.images.shape[1:3] == shape[1:3]
         dtype = np.dtype(np.uint8 if pixels else np.float32)
         small = int(np.prod(shape)) * dtype.itemsize <= SHAPED_LIMIT
         self._shaped: npt.NDArray[Any] | None = None

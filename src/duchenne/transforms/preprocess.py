@@ -146,9 +146,9 @@ class Preprocess:
                 ``(H, W, 1 | 3)`` of any sizes. Three channels are RGB.
 
         Returns:
-            uint8 ``(N, h, w, c)``. An array of this shape is taken for what this gave before: a view of it
-            comes back, with all its detail. With features float32 ``(N, 1, 1, D)``; what this gave before
-            (float32 of that shape) comes back as it is.
+            uint8 ``(N, h, w, c)``. An array of this shape is taken for what this gave before: it comes back
+            as it is, with all its detail. Grey ``(N, h, w)``: a view of it where there is no `detail`. With
+            features float32 ``(N, 1, 1, D)``; what this gave before (of that shape) comes back as it is.
 
         Raises:
             DataError: Not uint8 (16-bit and float images have no agreed range), or of another shape.
@@ -168,7 +168,9 @@ class Preprocess:
                 out[i] = self._one(_checked(np.asarray(image), 2, f"image {i}"))
             return out
         batch = _checked(images, 3, "images")
-        if batch.shape[1:3] == self.size and batch.shape[3] == self.channels:
+        # Plain grey pixels (N, H, W) are none that this made: they may still show too much.
+        made = images.ndim == 4 or self.detail is None
+        if made and batch.shape[1:3] == self.size and batch.shape[3] == self.channels:
             return batch
         out = np.empty((len(batch), *self.size, self.channels), np.uint8)
         for i, image in enumerate(batch):
