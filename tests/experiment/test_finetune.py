@@ -238,6 +238,12 @@ def test_the_verb(
     code, _, err = call("finetune", mine, "--epochs", 1, "--runs", tmp_path / "runs", *sets)
     assert code == 1
     assert "--resume goes on with it" in err
+    code, _, err = call("finetune", mine, "--epochs", 2, "--runs", tmp_path / "runs", "--resume", *sets)
+    assert code == 1
+    assert "repeat the command that made it with all its options" in err
+    code, _, err = call("finetune", mine, "--epochs", 1, "--runs", tmp_path / "runs", "--name", "")
+    assert code == 2
+    assert "--name '' is not a plain folder name" in err
     code, out, err = call(
         "export", "finetune-mine", "--runs", tmp_path / "runs", "--out", tmp_path / "o", "--int8"
     )

@@ -205,6 +205,8 @@ def test_wrong_arguments_are_said_at_once(model: Path) -> None:
             predictor.predict(image)  # type: ignore[arg-type]
     with (Path(__file__)).open("rb") as file, pytest.raises(TypeError, match="put it into a list"):
         predictor.predict(file)
+    with pytest.raises(TypeError, match=r"not a dict; take its values\(\)"):
+        predictor.predict({"a": single})
     for wrong in ("mine", Path("mine")):
         with pytest.raises(TypeError, match=r"Predictor.load\(folder\)"):
             Predictor(wrong)  # type: ignore[arg-type]
@@ -311,3 +313,14 @@ def test_arrays_of_several_images_and_bytes_of_any_kind(model: Path) -> None:
     png = cv2.imencode(".png", faces(1, 9)[0])[1].tobytes()
     want = list(predictor.predict([png]))
     assert list(predictor.predict([bytearray(png)])) == list(predictor.predict([memoryview(png)])) == want
+
+
+def test_a_column_of_names_is_several_images(model: Path, tmp_path: Path) -> None:
+    """As a table gives it: pandas' objects, or NumPy's own text."""
+    paths = [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    for path in paths:
+        Image.new("L", (20, 20)).save(path)
+    predictor = Predictor.load(model, faces="whole")
+    for kind in (object, str):
+        records = list(predictor.predict(np.array(paths, kind)))
+        assert [(r["path"], r["error"], len(r["faces"])) for r in records] == [(p, None, 1) for p in paths]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -70,7 +71,7 @@ def finetune_command(
     typer.echo(f"{state.status} ({state.reason}), {state.epochs_done} epochs", err=True)
     for evaluated in done.evaluated:
         typer.echo(summary(evaluated.name, evaluated.metrics), err=True)
-    typer.echo(f"now: duchenne predict photo.jpg --model {done.run.path}", err=True)
+    typer.echo(f"now: duchenne predict photo.jpg --model {shlex.quote(str(done.run.path))}", err=True)
     typer.echo(str(done.run.path))
 
 

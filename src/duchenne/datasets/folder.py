@@ -32,7 +32,7 @@ lay the images out as one of
     FOLDER/happy/*.jpg  (a folder a class)
     FOLDER/train/happy/*.jpg, val/, test/  (the same below split folders)
     FOLDER/{MANIFEST}  (columns path, emotion and/or AU1, AU2, ...; optional split, subject, weight)
-  and name FOLDER as the data folder or as the option path."""
+  and name FOLDER: as DIR of `duchenne finetune`, as the data folder, or as the option path."""
 
 
 def load_folder(

@@ -222,7 +222,8 @@ def finetune(
         DuchenneError: As `train` and `evaluate`.
     """
     run = train(
-        plan.recipe, runs=runs, name=name or plan.recipe.id, overrides=overrides, resume=resume, force=force,
-        deadline=deadline, accelerator=accelerator, devices=devices, listener=listener,
+        plan.recipe, runs=runs, name=plan.recipe.id if name is None else name, overrides=overrides,
+        resume=resume, force=force, deadline=deadline, accelerator=accelerator, devices=devices,
+        listener=listener,
     )  # fmt: skip
     return Finetuned(run, evaluate(run))

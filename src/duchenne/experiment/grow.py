@@ -188,9 +188,9 @@ def grow(
     """
     plan = plan_growth(run, label, data=data, runs=runs, which=which, epochs=epochs, overrides=overrides)
     grown = train(
-        plan.recipe, data=data, runs=runs, name=name or grown_name(run, label), overrides=overrides,
-        resume=resume, force=force, deadline=deadline, accelerator=accelerator, devices=devices,
-        listener=listener,
+        plan.recipe, data=data, runs=runs, name=grown_name(run, label) if name is None else name,
+        overrides=overrides, resume=resume, force=force, deadline=deadline, accelerator=accelerator,
+        devices=devices, listener=listener,
     )  # fmt: skip
     after = ensure_artifact(grown)
     old = _faces_of(plan.val, plan.output.name, plan.output.labels)

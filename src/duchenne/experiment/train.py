@@ -83,7 +83,7 @@ def train(
     """
     if resume and force:
         raise RecipeError("--resume goes on with a run, --force throws it away: give one of the two")
-    path = runs / folder_name(name or run_name(recipe, overrides))
+    path = runs / folder_name(run_name(recipe, overrides) if name is None else name)
     check_free(path, recipe, resume=resume, force=force)
     # A run that goes on has weights of its own; the run that it began from may be gone.
     own = Run(path).checkpoint("best")
@@ -196,7 +196,8 @@ def check_free(path: Path, recipe: Recipe, *, resume: bool, force: bool) -> None
         raise RunError(
             f"run {path} was made by another recipe or other --set values "
             f"({state.recipe_id} {state.recipe_fingerprint}, now {recipe.id} {recipe.fingerprint()})",
-            f"repeat its overrides ({' '.join(state.overrides) or 'none'}), or choose another --name",
+            "repeat the command that made it with all its options "
+            f"(overrides: {' '.join(state.overrides) or 'none'}), or choose another --name",
         )
 
 

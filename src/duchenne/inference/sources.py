@@ -7,7 +7,7 @@ import glob
 import os
 import select
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -67,11 +67,15 @@ def check_several(images: Any) -> None:
     """Raise TypeError for a single image where several are asked for.
 
     Text, bytes, an open file and an array can be gone through too, and would become an image a letter, a
-    line or a row. An array ``(N, H, W)`` or ``(N, H, W, 3)`` is several images.
+    line or a row. An array ``(N, H, W)`` or ``(N, H, W, 3)`` is several images, and so is one of names (a
+    table's column). A dict gives its keys alone.
     """
+    if isinstance(images, Mapping):
+        raise TypeError("predict takes a list of images, not a dict; take its values() or its keys()")
     single = isinstance(images, (str, bytes, bytearray, memoryview, Path, Source)) or hasattr(images, "read")
     if isinstance(images, np.ndarray):
-        single = images.ndim < 3 or (images.ndim == 3 and images.shape[2] in (1, 3, 4))
+        names = images.ndim == 1 and images.dtype.kind in "OU"
+        single = (images.ndim < 3 and not names) or (images.ndim == 3 and images.shape[2] in (1, 3, 4))
     if single or not isinstance(images, Iterable):
         raise TypeError(f"predict takes several images, not one {type(images).__name__}; put it into a list")
 
