@@ -3,10 +3,10 @@
     python benchmarks/ablation.py run --data DATA --trials runs/ablation.jsonl
     python benchmarks/ablation.py write --trials runs/ablation.jsonl --out docs/flagship.md
 
-`run` trains fer-flagship whole and then without one ingredient at a time, with the teacher that lies in
-runs/fer-teacher (`duchenne train fer-teacher`), and appends a line each; lines that are there are left out,
-so it may be stopped and begun again. Accuracies are those of PublicTest (validation) in the last epoch;
-PrivateTest is not read. `write` puts the table between the page's two marks.
+`run` trains fer-student, which the packaged net began from, whole and then without one ingredient at a time,
+with the teacher that lies in runs/fer-teacher (`duchenne train fer-teacher`), and appends a line each; lines
+that are there are left out, so it may be stopped and begun again. Accuracies are those of PublicTest
+(validation) in the last epoch; PrivateTest is not read. `write` puts the table between the page's two marks.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def trial(what: str, share: float, epochs: int, seed: int, data: Path) -> dict[s
     """Train once, on a part of Training drawn by the seed."""
     # An average over 1,000 updates would still hold the beginning of so short a training.
     short = [f"train.epochs={epochs}", f"train.seed={seed}", "train.ema=0.99"]
-    recipe = load_recipe("fer-flagship", short + WITHOUT[what])
+    recipe = load_recipe("fer-student", short + WITHOUT[what])
     faces = build_faces(recipe, data)
     train, val = faces.where("train"), faces.where("val")
     train = train.select(

@@ -72,5 +72,6 @@ def test_it_is_as_right_as_its_card_says(folder: Path, data_dir: Path, tmp_path:
         # Its temperature is the one of least log loss there: no other is better by more than int8 moves it.
         told = [log_loss(temper(probs, t), truth) for t in (0.9, 1.0, 1.1)]
         assert min(told) >= told[1] - 1e-4
-    assert right["fp32"] == pytest.approx(artifact.card.figures["best"]["value"], abs=0.002)
+    # The figure of the training itself is of bfloat16; two faces for what other processors round otherwise.
+    assert right["fp32"] == pytest.approx(artifact.card.int8["measured"]["fp32"], abs=0.0006)
     assert right["fp32"] - right["int8"] <= 0.005

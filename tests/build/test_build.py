@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from duchenne.artifacts import FLAGSHIP
+from duchenne.artifacts import FLAGSHIP, Card, packaged_model
 from duchenne.build import build_faces, build_learner, build_preprocess
 from duchenne.datasets.arrays import from_arrays
 from duchenne.datasets.cifar10 import CIFAR10_OBJECTS
@@ -20,6 +20,7 @@ from duchenne.datasets.sfew import SFEW_EMOTIONS, SHAPE
 from duchenne.errors import DataError, DuchenneError, RecipeError
 from duchenne.labels import FER2013_EMOTIONS, FERPLUS_EMOTIONS, Output
 from duchenne.recipe import Recipe, load_recipe, recipe_ids
+from duchenne.transforms import Preprocess
 
 # Data set -> shape of its images, and the labels of each output that a recipe may name.
 SHAPES: dict[str, tuple[tuple[int, ...], dict[str, tuple[str, ...]]]] = {
@@ -90,8 +91,12 @@ def test_packaged_recipe_trains(name: str) -> None:
 def test_recipes_that_begin_from_the_packaged_model_have_its_shape(tmp_path: Path) -> None:
     """A retrained packaged model of another shape must not leave them behind."""
     begun = [name for name in recipe_ids() if load_recipe(name).start.run == FLAGSHIP]
+    packaged = packaged_model()
     assert begun
+    assert packaged is not None
+    shown = Preprocess.from_json(Card.load(packaged / "card.json").preprocess)
     for name in begun:
+        assert build_preprocess(load_recipe(name)) == shown  # another size would begin, and answer worse
         build_learner(load_recipe(name), accelerator="cpu", runs=tmp_path).check(small(name)[1])
 
 

@@ -27,7 +27,7 @@ def terms_of(run: Run) -> str:
     taught = str(about.get("teacher_terms", "")) if run.recipe.teacher.run else ""
     parts = [
         own,
-        f"The weights began from others: {begun}" if begun else "",
+        f"The weights began from others: {begun}" if begun and begun != own else "",
         f"They learned from others' answers: {taught}" if taught and taught != own else "",
     ]
     return " ".join(part for part in parts if part)
