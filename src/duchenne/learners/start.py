@@ -66,7 +66,8 @@ def read_trained(path: Path, learner: str, facts: Mapping[str, Any]) -> Trained:
         path: The checkpoint.
         learner: Name of the learner that begins.
         facts: What that learner writes about itself: "preprocess" and, where it has one, "model" must agree.
-            Other sizes of images are allowed: a net that pools takes them, of any other an array differs.
+            Of torch nets other sizes of images are allowed: one that pools takes them, of any other an array
+            differs.
 
     Raises:
         RunError: It cannot be read, or is of another learner, model or preprocess; the field is named.
@@ -74,10 +75,10 @@ def read_trained(path: Path, learner: str, facts: Mapping[str, Any]) -> Trained:
     groups, theirs = read_arrays(path, ("model", "optimizer", "ema"))
     try:
         outputs = outputs_from_json(theirs["outputs"])
-        before = {"learner.name": learner_of(theirs), **_compared(theirs)}
+        before = {"learner.name": learner_of(theirs), **_compared(theirs, learner)}
     except (KeyError, TypeError, AttributeError) as error:
         raise RunError(f"checkpoint {path} does not say what it is of: {error}") from None
-    now = {"learner.name": learner, **_compared(facts)}
+    now = {"learner.name": learner, **_compared(facts, learner)}
     for field in [*now, *before]:
         if before.get(field) != now.get(field):
             raise RunError(
@@ -90,10 +91,11 @@ def read_trained(path: Path, learner: str, facts: Mapping[str, Any]) -> Trained:
     return Trained(path, arrays, outputs)
 
 
-def _compared(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _compared(facts: Mapping[str, Any], learner: str) -> dict[str, Any]:
     """Dotted recipe field -> value, of all that must agree."""
     plain = json.loads(json.dumps({k: facts[k] for k in ("preprocess", "model") if k in facts}))
-    fields = {f"preprocess.{k}": v for k, v in plain["preprocess"].items() if k not in ("size", "detail")}
+    free = ("size", "detail") if learner == "torch" else ()
+    fields = {f"preprocess.{k}": v for k, v in plain["preprocess"].items() if k not in free}
     return fields | ({"learner.model": plain["model"]} if "model" in plain else {})
 
 

@@ -114,7 +114,7 @@ class Start(Section):
     Attributes:
         run: A run folder, by path, or by its name in the runs folder; "flagship", where no run is called so,
             is the model in the package; "" begins from initial weights. Its net and preprocess must be the
-            recipe's, but for the size of images where the net takes any (it pools over places).
+            recipe's, but for the size of images where a torch net takes any (it pools over places).
         train: "all" weights, or the "head" alone (the last layer of each output; the body stays as it is).
         labels: "all": every output and label of the run must be in the data; "shared": what both have is
             taken over, by name or synonym ("happiness" is "happy"), the rest is left behind (torch learners).
