@@ -93,8 +93,7 @@ class Artifact:
             threads: Of one model call; as many as this process may use by default.
             precision: "fp32", "int8", or "default": int8 where the card says that it may stand for the other.
             wait: False: a thread reads and opens the model meanwhile, and what is wrong with it is raised by
-                `ready` or the first call. Reading a photograph beside it saves a sixth of a command's time.
-                Until `ready` returns, nothing may write to the environment.
+                `ready` or the first call. Until `ready` returns, nothing may write to the environment.
 
         Raises:
             RunError: A file is missing, cut short or broken, or model and card do not fit each other.

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO, cast
 
@@ -89,14 +90,14 @@ def predict_command(
     folder = default_model(runs) if model is None else find_model(model, runs)
     if model is None and folder != packaged_model():
         typer.echo(f"model: {folder.parent} (the newest finished run; --model names another)", err=True)
-    artifact = Artifact.load(folder, wait=draw is not None or out is not None or bool(timeline))
+    artifact = Artifact.load(folder, wait=False)
     predictor = Predictor(artifact, faces, min_face)
     sources = list(expand(paths, suffixes=SUFFIXES | VIDEO_SUFFIXES))
     _check_targets(sources, out, timeline or [])
     moving = list(map(is_video, sources))
-    if kind == "csv" or any(moving):
-        # A header, or what is wrong with a video, is written before the net is asked; and opening a video
-        # writes to the environment, which nothing may do while the net is opened.
+    if draw or out or timeline or kind == "csv" or any(moving):
+        # Files and a header are begun, and what is wrong with a video is said, before the net is asked; and
+        # opening a video writes to the environment, which nothing may do while the net is opened.
         artifact.ready()
     done = failed = noted = 0
     # Refused before a file of --timeline is begun anew.
@@ -129,9 +130,8 @@ def _import_libraries() -> None:
     if (name := "OPENBLAS_NUM_THREADS") in os.environ:
         return
     os.environ[name] = "1"
-    import cv2  # noqa: F401
-    import numpy  # noqa: F401
-
+    for library in ("numpy", "cv2"):
+        import_module(library)
     del os.environ[name]
 
 

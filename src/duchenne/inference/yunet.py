@@ -34,9 +34,8 @@ SCORE = 0.65
 OVERLAP = 0.3  # intersection over union above which YuNet's own suppression drops a box; OpenCV's default
 PIXELS = 960 * 720  # larger photographs are searched at this size: faces from 1/48 of their width
 _LONGEST, _SHORTEST = 4096, 192  # of the longer side; small crops are enlarged, for faces of 10 px are missed
-_LOWEST = (
-    8  # of the shorter side: on strips of a pixel or two OpenCV has given faces out of nothing, now and then
-)
+# Of the shorter side: on strips of a pixel or two OpenCV has given faces out of nothing, now and then.
+_LOWEST = 8
 
 
 def yunet_path() -> Path:
