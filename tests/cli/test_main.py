@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import json
 import os
 import re
@@ -10,13 +11,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from duchenne import __version__
-from duchenne.cli import EXTRAS, _Terminated, app, main
+from duchenne.cli import EXTRAS, _Terminated, app, importing, main
 
 VERBS = [
     ["train"], ["tune"], ["finetune"], ["grow"], ["growth"], ["evaluate"], ["report"], ["compare"],
@@ -250,3 +252,17 @@ def test_a_folder_that_is_gone_is_said(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "error: the folder that this was started in is gone" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_garbage_is_collected_again_after_imports(fails: bool) -> None:
+    assert gc.isenabled()
+    try:
+        with suppress(ImportError), importing():
+            assert not gc.isenabled()
+            if fails:
+                raise ImportError
+        assert gc.isenabled()
+        assert gc.get_freeze_count()
+    finally:
+        gc.unfreeze()

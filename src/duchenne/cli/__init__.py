@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 # Typer's tracebacks show local variables, which may hold a person's pixels.
@@ -50,8 +53,9 @@ class _Terminated(KeyboardInterrupt):
 
 def main() -> None:
     """Entry point of ``duchenne``: user errors become one message and an exit code, never a traceback."""
-    from ..errors import DuchenneError, MissingExtraError
-    from .app import make_app
+    with importing():
+        from ..errors import DuchenneError, MissingExtraError
+        from .app import make_app
 
     _fill_closed_streams()
     before = signal.signal(signal.SIGTERM, _terminate)
@@ -86,6 +90,17 @@ def main() -> None:
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """No garbage collection: imports make many objects and no garbage, and are most of a short command."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()  # or the next collection would look through all that was imported
+        gc.enable()
 
 
 def _fill_closed_streams() -> None:

@@ -78,6 +78,19 @@ def open_run(name: str, runs: Path) -> Run:
     return Run.open(direct if (direct / "run.json").is_file() else runs / name)
 
 
+def model_folder(model: str | None, runs: Path) -> Path:
+    """The folder of the model that ``--model`` names, or of the one meant without it. Raises RunError."""
+    from ..artifacts import packaged_model
+    from ..inference import default_model, find_model
+
+    if model is not None:
+        return find_model(model, runs)
+    folder = default_model(runs)
+    if folder != packaged_model():
+        typer.echo(f"model: {folder.parent} (the newest finished run; --model names another)", err=True)
+    return folder
+
+
 def loader_options(pairs: list[str], allow_missing: bool = False) -> dict[str, Any]:
     """Options of a data set's loader by ``--option KEY=VALUE``, and by ``--allow-missing``.
 

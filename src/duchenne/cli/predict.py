@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TextIO, cast
 import typer
 
 from ..errors import RecipeError, RunError, did_you_mean
-from .options import RUNS, Abstain, AsJson, Faces, MinFace, ModelName, RunsDir
+from . import importing
+from .options import RUNS, Abstain, AsJson, Faces, MinFace, ModelName, RunsDir, model_folder
 from .text import PrintableLines, TextWriter, printable
 from .video import Every, Fps, Smooth, TimelineFiles, Timelines, VideoTextWriter, make_settings, mixed_records
 
@@ -75,11 +76,12 @@ def predict_command(
 
     Example: duchenne predict photos/ --abstain 0.5 --format csv --out faces.csv
     """
-    _import_libraries()
-    from ..artifacts import Artifact, packaged_model
-    from ..datasets.decode import SUFFIXES
-    from ..inference import Predictor, default_model, expand, find_model, is_video
-    from ..inference.videofile import VIDEO_SUFFIXES
+    with importing():
+        _import_libraries()
+        from ..artifacts import Artifact
+        from ..datasets.decode import SUFFIXES
+        from ..inference import Predictor, expand, is_video
+        from ..inference.videofile import VIDEO_SUFFIXES
 
     # What decoders murmur about a damaged file stands in its record.
     warnings.filterwarnings("ignore", module=r"PIL\..*")
@@ -87,10 +89,7 @@ def predict_command(
     if as_json and format not in (None, "jsonl"):
         raise RecipeError(f"--json is --format jsonl, and --format {format} is asked for", "give one of them")
     kind = _format(format or ("jsonl" if as_json else None), out)
-    folder = default_model(runs) if model is None else find_model(model, runs)
-    if model is None and folder != packaged_model():
-        typer.echo(f"model: {folder.parent} (the newest finished run; --model names another)", err=True)
-    artifact = Artifact.load(folder, wait=False)
+    artifact = Artifact.load(model_folder(model, runs), wait=False)
     predictor = Predictor(artifact, faces, min_face)
     sources = list(expand(paths, suffixes=SUFFIXES | VIDEO_SUFFIXES))
     _check_targets(sources, out, timeline or [])

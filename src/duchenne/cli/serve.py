@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from ..errors import RecipeError
-from .options import RUNS, Faces, MinFace, ModelName, RunsDir
+from .options import RUNS, Faces, MinFace, ModelName, RunsDir, model_folder
 
 VARIABLE = "DUCHENNE_API_KEY"
 _MAX_KEY_FILE = 4096
@@ -62,8 +62,7 @@ def serve_command(
 
     Example: duchenne serve --model demo --port 8000
     """
-    from ..artifacts import packaged_model
-    from ..inference import Predictor, default_model, find_model
+    from ..inference import Predictor
     from ..serve import Access, Limits, Server, bind, is_loopback
 
     access = Access(host, allow_host or (), _key(api_key_file))
@@ -73,9 +72,7 @@ def serve_command(
         held_bytes=_whole(max_held_mib, _MIB), connections=max_connections, head_seconds=head_seconds,
         body_seconds=body_seconds, predict_seconds=predict_seconds,
     )  # fmt: skip
-    folder = default_model(runs) if model is None else find_model(model, runs)
-    if model is None and folder != packaged_model():
-        typer.echo(f"model: {folder.parent} (the newest finished run; --model names another)", err=True)
+    folder = model_folder(model, runs)
     server = Server(
         Predictor.load(folder, threads=1, faces=faces, min_face=min_face), access, limits, workers
     )

@@ -11,7 +11,7 @@ import typer
 
 from ..errors import DataError
 from .live import Bars, Lines, Window
-from .options import RUNS, Abstain, AsJson, Faces, MinFace, ModelName, RunsDir
+from .options import RUNS, Abstain, AsJson, Faces, MinFace, ModelName, RunsDir, model_folder
 
 if TYPE_CHECKING:
     from ..inference.videofile import Frame, VideoFile
@@ -49,14 +49,13 @@ def webcam_command(
 
     Example: duchenne webcam --camera 0
     """
-    from ..inference import Predictor, VideoSettings, default_model, find_model
+    from ..inference import Predictor, VideoSettings
     from ..inference.camera import has_window
     from ..inference.video import predict_live
 
     settings = VideoSettings(smooth=smooth)
     name, frames, file = _frames(camera)
-    folder = default_model(runs) if model is None else find_model(model, runs)
-    predictor = Predictor.load(folder, faces=faces, min_face=min_face)
+    predictor = Predictor.load(model_folder(model, runs), faces=faces, min_face=min_face)
     shown: Window | Bars | Lines
     if as_json:
         shown = Lines(sys.stdout)
