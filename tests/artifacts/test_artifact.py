@@ -110,6 +110,31 @@ def test_batch_size_changes_nothing(folder: Path, batch_size: int) -> None:
         np.testing.assert_allclose(one[name], other[name], atol=1e-6)
 
 
+def test_logits_are_scaled_and_shifted_before_the_temperature(tmp_path: Path) -> None:
+    """By hand, and by the script that a model carries."""
+    scaling = {"emotion": {"scale": [0.5, 2.0, 1.0], "shift": [1.0, -1.0, 0.0]}}
+    about = card(scaling=scaling)
+    save_artifact(tmp_path, with_metadata(linear_model(weights()), about), about)
+    artifact = Artifact.load(tmp_path, threads=1)
+    images = faces(4)
+    z = artifact.logits(artifact.preprocess(images))["emotion"]
+    e = np.exp((z * np.array([0.5, 2.0, 1.0]) + np.array([1.0, -1.0, 0.0])) / 2)
+    got = artifact.predict(images)
+    np.testing.assert_allclose(got["emotion"], e / e.sum(1, keepdims=True), atol=1e-6)
+    save_artifact(tmp_path / "plain", linear_model(weights()), card())
+    np.testing.assert_array_equal(
+        Artifact.load(tmp_path / "plain", threads=1).predict(images)["au"], got["au"]
+    )
+    cv2.imwrite(str(tmp_path / "face.png"), images[0])
+    done = subprocess.run(
+        [sys.executable, "-c", SNIPPET, str(tmp_path / "model.onnx"), str(tmp_path / "face.png")],
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    said = dict(line.split(" ", 1) for line in done.stdout.splitlines())
+    for name in ("emotion", "au"):
+        np.testing.assert_allclose(list(json.loads(said[name]).values()), got[name][0], atol=1e-5)
+
+
 def test_a_stranger_enlarges_as_we_do(tmp_path: Path) -> None:
     """The script that a model carries, for a net of enlarged images; other nets: tests of the export."""
     about = card(preprocess=Preprocess(size=(6, 5), detail=(4, 3)).to_json())

@@ -25,6 +25,7 @@ def card(**changes: Any) -> Card:
 def test_written_and_read_back(tmp_path: Path) -> None:
     one = card(
         temperature={"emotion": 1.5},
+        scaling={"emotion": {"scale": [1.0, 0.5], "shift": [0.0, -1.5]}},
         figures={"val": {"accuracy": 0.5, "f1": [None, 0.25]}},
         terms="research only",
         training={"epoch": 3, "seed": 0},
@@ -95,6 +96,13 @@ def test_each_missing_field_is_named(tmp_path: Path, key: str) -> None:
         ({"temperature": {"emotion": 0}}, "field 'temperature.emotion' must be a number above 0"),
         ({"temperature": {"emotion": float("nan")}}, "field 'temperature.emotion'"),
         ({"temperature": {"emotions": 1.0}}, "no output 'emotions'"),
+        ({"scaling": []}, "field 'scaling' must be an object"),
+        ({"scaling": {"emotions": {}}}, "no output 'emotions'"),
+        ({"scaling": {"emotion": {"scale": [1, 1]}}}, "'scaling.emotion' must be an object with scale and"),
+        ({"scaling": {"emotion": {"scale": [1], "shift": [0, 0]}}}, "scale' must be a list of 2 numbers"),
+        ({"scaling": {"emotion": {"scale": [1, 0], "shift": [0, 0]}}}, "a list of 2 numbers above 0"),
+        ({"scaling": {"emotion": {"scale": [1, 1], "shift": [0, "0"]}}}, "shift' must be a list of 2"),
+        ({"scaling": {"emotion": {"scale": [1, 1], "shift": [0, 1e999]}}}, "shift' must be a list of 2"),
         ({"terms": None}, "field 'terms' must be a string"),
     ],
 )

@@ -44,7 +44,7 @@ def test_it_says_what_it_is(folder: Path) -> None:
         ("ferplus", FERPLUS_EMOTIONS),
     ]
     assert "research" in card.terms
-    assert all(t != 1.0 for t in card.temperature.values())  # fitted
+    assert set(card.figures["temperature"]["fitted"]) == {"emotion", "ferplus"}
     text = (folder / "README.md").read_text()
     for needed in ("license:", "PrivateTest", "2024/1689", "out-of-scope", "calibration"):
         assert needed.lower() in text.lower(), needed

@@ -9,8 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 
-from duchenne.evaluation import expected_calibration_error, fit_temperature, label_calibration_error, temper
-from duchenne.evaluation.calibration import TEMPERATURES, reliability
+from duchenne.evaluation import (
+    expected_calibration_error,
+    fit_scaling,
+    fit_temperature,
+    label_calibration_error,
+    temper,
+)
+from duchenne.evaluation.calibration import RIDGE, TEMPERATURES, reliability
 from duchenne.evaluation.classification import log_loss
 
 
@@ -95,3 +101,57 @@ def test_temper_keeps_the_order_and_the_sum() -> None:
 def test_no_labels_no_temperature() -> None:
     with pytest.raises(ValueError, match="labelled"):
         fit_temperature(np.full((2, 2), 0.5, np.float32), np.array([-1, -1]))
+
+
+SCALE, SHIFT = np.array([0.5, 1.0, 2.0, 1.0, 1.5]), np.array([0.6, -0.4, 0.0, 0.2, -0.4])
+
+
+def drawn_apart(n: int = 6000) -> tuple[np.ndarray, np.ndarray]:
+    """Logits, and labels drawn from softmax(logits * SCALE + SHIFT)."""
+    rng = np.random.default_rng(4)
+    z = (rng.normal(size=(n, 5)) * 2).astype(np.float32)
+    true = torch.softmax(torch.tensor(z * SCALE + SHIFT), 1).numpy()
+    return z, np.array([rng.choice(5, p=p) for p in true])
+
+
+def test_a_planted_scaling_is_found_as_torch_finds_it() -> None:
+    z, codes = drawn_apart()
+    scale, shift = fit_scaling(z, codes)
+    # The ridge draws scales together, and shifts to 0, by a third here.
+    np.testing.assert_allclose(scale, SCALE, atol=0.25)
+    np.testing.assert_allclose(shift, SHIFT, atol=0.25)
+    assert sum(shift) == pytest.approx(0, abs=1e-3)
+    theirs = torch.ones(5, dtype=torch.float64, requires_grad=True)
+    moved = torch.zeros(5, dtype=torch.float64, requires_grad=True)
+    search = torch.optim.LBFGS([theirs, moved], max_iter=500, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        search.zero_grad()
+        told = torch.nn.functional.cross_entropy(torch.tensor(z) * theirs + moved, torch.tensor(codes))
+        value = told + RIDGE * ((theirs - theirs.mean()) ** 2).sum() + RIDGE * (moved**2).sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value
+
+    search.step(loss)  # type: ignore[no-untyped-call]
+    np.testing.assert_allclose(scale, theirs.detach().numpy(), atol=2e-3)
+    np.testing.assert_allclose(shift, moved.detach().numpy(), atol=2e-3)
+    plain = torch.softmax(torch.tensor(z), 1).numpy()
+    after = torch.softmax(torch.tensor(z * np.array(scale) + np.array(shift)), 1).numpy()
+    assert log_loss(after, codes) < log_loss(temper(plain, fit_temperature(plain, codes)), codes) - 0.01
+    votes = np.eye(5, dtype=np.float32)[codes] * 10
+    np.testing.assert_allclose(fit_scaling(z, votes), [scale, shift], atol=2e-3)
+
+
+def test_unlabelled_samples_scale_nothing() -> None:
+    z, codes = drawn_apart(400)
+    more = np.concatenate([z, np.full((50, 5), 9, np.float32)]), np.concatenate([codes, np.full(50, -1)])
+    assert fit_scaling(*more) == fit_scaling(z, codes)
+    with pytest.raises(ValueError, match="labelled"):
+        fit_scaling(z[:2], np.array([-1, -1]))
+
+
+def test_labels_that_never_occur_keep_finite_scalings() -> None:
+    z, codes = drawn_apart(200)
+    scale, shift = fit_scaling(z, np.minimum(codes, 1))
+    assert np.isfinite([scale, shift]).all()
+    assert min(scale) >= 1 / TEMPERATURES[1]

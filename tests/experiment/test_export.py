@@ -22,7 +22,7 @@ from duchenne.artifacts.packaged import MAX_BYTES
 from duchenne.build import build_faces
 from duchenne.datasets import load
 from duchenne.errors import DataError, RecipeError, RunError
-from duchenne.evaluation import expected_calibration_error, fit_temperature
+from duchenne.evaluation import expected_calibration_error, fit_scaling, fit_temperature
 from duchenne.experiment import export as module
 from duchenne.experiment import int8 as int8_module
 from duchenne.experiment.evaluate import evaluate
@@ -343,6 +343,36 @@ def test_temperature_is_fitted_on_validation_and_used_everywhere(trained: Run, t
     assert plainly.metrics["temperature"] == {"how": "one", "values": {"emotion": 1.0, "au": 1.0}}
     np.testing.assert_allclose(Artifact.load(trained.artifact, threads=1).predict(val.pixels())["emotion"],
                                plain["emotion"], atol=1e-6)  # fmt: skip
+
+
+def test_a_scaling_is_fitted_on_validation_and_used_everywhere(trained: Run, tmp_path: Path) -> None:
+    val = build_faces(trained.recipe, None).where("val")
+    logits = all_logits(ensure_artifact(trained), val)["emotion"]
+    evaluate(trained, splits=["test"], temperature="fit")
+    (done,) = evaluate(trained, splits=["val"], temperature="vector")
+    scale, shift = fit_scaling(logits, val.hard("emotion"))
+    assert done.metrics["temperature"] == {
+        "how": "vector", "values": {"emotion": 1.0, "au": 1.0},
+        "scaling": {"emotion": {"scale": scale, "shift": shift}},
+    }  # fmt: skip
+    z = logits * np.array(scale) + np.array(shift)
+    right = float((z.argmax(axis=1) == val.hard("emotion")).mean())
+    assert done.metrics["outputs"]["emotion"]["accuracy"] == pytest.approx(right)
+    exported = export_run(trained, tmp_path / "out", int8=True)
+    # The test part's figures are of the temperature before.
+    assert any("figures of test are of other weights" in note for note in exported.notes)
+    assert exported.card.int8["measured"]["fp32"] == pytest.approx(right)
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(
+        Artifact.load(tmp_path / "out", threads=1, precision="fp32").predict(val.pixels())["emotion"],
+        e / e.sum(axis=1, keepdims=True), atol=1e-5,
+    )  # fmt: skip
+    text = (tmp_path / "out" / "README.md").read_text()
+    assert f"| `emotion` | {val.output('emotion').labels[0]} | {scale[0]:.3f} | {shift[0]:+.3f} |" in text
+    (kept,) = evaluate(trained, splits=["val"])
+    assert kept.metrics["temperature"] == done.metrics["temperature"]
+    (plainly,) = evaluate(trained, splits=["val"], temperature="one")
+    assert plainly.metrics["temperature"] == {"how": "one", "values": {"emotion": 1.0, "au": 1.0}}
 
 
 def test_answers_that_are_too_unsure_become_surer(trained: Run) -> None:

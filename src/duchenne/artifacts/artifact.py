@@ -219,7 +219,17 @@ class Artifact:
 
     def _probs(self, x: Floats) -> dict[str, Floats]:
         logits = self.logits(x)
-        return {o.name: to_probs(logits[o.name], o.kind, self.card.temperature[o.name]) for o in self.outputs}
+        return {
+            o.name: to_probs(self._scaled(o.name, logits[o.name]), o.kind, self.card.temperature[o.name])
+            for o in self.outputs
+        }
+
+    def _scaled(self, name: str, logits: Floats) -> Array:
+        """An output's logits after the card's scaling, where it has one."""
+        if name not in self.card.scaling:
+            return logits
+        own = self.card.scaling[name]
+        return logits * np.array(own["scale"], np.float64) + np.array(own["shift"], np.float64)
 
 
 def save_artifact(folder: Path | str, onnx_bytes: bytes, card: Card, int8: bytes | None = None) -> Card:

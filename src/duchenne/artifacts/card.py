@@ -23,7 +23,7 @@ _TYPES: dict[str, type] = {
     "terms": str, "data": dict, "training": dict, "versions": dict, "created": str, "model_sha256": str,
 }  # fmt: skip
 # Written only where there is something to say, so that versions before them read the other cards.
-_OPTIONAL: dict[str, type] = {"int8": dict, "weights": dict}
+_OPTIONAL: dict[str, type] = {"scaling": dict, "int8": dict, "weights": dict}
 _JSON_NAMES: dict[type, str] = {int: "a whole number", str: "a string", list: "a list", dict: "an object"}
 
 
@@ -36,6 +36,8 @@ class Card:
         outputs: What the model answers, in the order of the ONNX outputs' reading; each holds logits.
         preprocess: `duchenne.transforms.preprocess.Preprocess` as its ``to_json`` writes it.
         temperature: Output name -> the positive number its logits are divided by; 1.0 where not named.
+        scaling: Output name -> ``scale`` and ``shift``, a number a label each: logits become
+            ``logits * scale + shift`` first. Only where that was fitted.
         figures: The run's own figures, free JSON.
         terms: Under which terms the model may be used, a sentence.
         data: Of the training data: ``name``, ``fingerprint``.
@@ -62,6 +64,7 @@ class Card:
     model_sha256: str = ""
     int8: Mapping[str, Any] = field(default_factory=dict)
     weights: Mapping[str, Any] = field(default_factory=dict)
+    scaling: Mapping[str, Mapping[str, list[float]]] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -77,6 +80,9 @@ class Card:
         _check_int8(self.int8)
         given = dict.fromkeys(names, 1.0) | dict(self.temperature)
         object.__setattr__(self, "temperature", {k: _temperature(k, v, names) for k, v in given.items()})
+        sizes = {o.name: o.num_classes for o in self.outputs}
+        for name, scaling in self.scaling.items():
+            _check_scaling(name, scaling, sizes)
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON values; `parse_card` gives back an equal card."""
@@ -202,7 +208,22 @@ def _check_int8(int8: Mapping[str, Any]) -> None:
 def _temperature(name: str, value: Any, outputs: list[str]) -> float:
     if name not in outputs:
         raise RunError(f"card: field 'temperature': no output '{name}'", did_you_mean(name, outputs))
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or not isfinite(value) or value <= 0:
+    if not _is_number(value) or value <= 0:
         raise RunError(f"card: field 'temperature.{name}' must be a number above 0, not {value!r}")
     return float(value)
+
+
+def _check_scaling(name: str, scaling: Any, sizes: Mapping[str, int]) -> None:
+    if name not in sizes:
+        raise RunError(f"card: field 'scaling': no output '{name}'", did_you_mean(name, sizes))
+    if not isinstance(scaling, Mapping) or set(scaling) != {"scale", "shift"}:
+        raise RunError(f"card: field 'scaling.{name}' must be an object with scale and shift")
+    for key, values in scaling.items():
+        good = isinstance(values, list) and len(values) == sizes[name] and all(map(_is_number, values))
+        if not good or (key == "scale" and min(values) <= 0):
+            wanted = "numbers above 0" if key == "scale" else "numbers"
+            raise RunError(f"card: field 'scaling.{name}.{key}' must be a list of {sizes[name]} {wanted}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and isfinite(value)

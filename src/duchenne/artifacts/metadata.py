@@ -5,6 +5,7 @@ Text by name (``session.get_modelmeta().custom_metadata_map``), the structured o
     name, version       the card's; the version is the recipe's fingerprint and the epoch
     outputs             [{name, kind, labels}]: "single": softmax over the labels, "multi": a sigmoid a label
     temperature         {output name: what its logits are divided by}
+    scaling             {output name: {scale, shift}}, a number a label: logits * scale + shift, before that
     preprocess          see `duchenne.transforms.preprocess.Preprocess`
     terms               under which terms the weights may be used
     data                name of the training data
@@ -24,7 +25,7 @@ import json, sys, cv2, numpy as np, onnxruntime
 
 session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
 about = session.get_modelmeta().custom_metadata_map
-pre, temperature = json.loads(about["preprocess"]), json.loads(about["temperature"])
+pre, temperature, scaling = (json.loads(about[key]) for key in ("preprocess", "temperature", "scaling"))
 image = cv2.imread(sys.argv[2])  # one face, cut out
 image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY if pre["channels"] == 1 else cv2.COLOR_BGR2RGB)
 how = pre["interpolation"]
@@ -36,10 +37,13 @@ mean, std = (np.reshape(pre[k], (1, -1, 1, 1)).astype(np.float32) for k in ("mea
 if pre["per_image"]:
     mean, std = x.mean(), max(x.std(), x.size**-0.5)
 for output in json.loads(about["outputs"]):
-    z = session.run([output["name"]], {"images": (x - mean) / std})[0][0] / temperature[output["name"]]
+    name = output["name"]
+    own = scaling.get(name, {"scale": 1, "shift": 0})
+    z = session.run([name], {"images": (x - mean) / std})[0][0] * own["scale"] + own["shift"]
+    z = z / temperature[name]
     e = np.exp(z - z.max())
     p = e / e.sum() if output["kind"] == "single" else 1 / (1 + np.exp(-z))
-    print(output["name"], json.dumps(dict(zip(output["labels"], p.tolist()))))
+    print(name, json.dumps(dict(zip(output["labels"], p.tolist()))))
 """
 
 
@@ -58,6 +62,7 @@ def about_card(card: Card, precision: str) -> dict[str, str]:
         "version": card_version(card),
         "outputs": json.dumps(outputs),
         "temperature": json.dumps(dict(card.temperature)),
+        "scaling": json.dumps(dict(card.scaling)),
         "preprocess": json.dumps(dict(card.preprocess)),
         "terms": card.terms,
         "data": str(card.data.get("name", "")),

@@ -43,7 +43,8 @@ def evaluate_command(
         ),
     ] = None,
     temperature: Annotated[
-        str, typer.Option(help="fit (on the validation part) or one; default: the recipe's.")
+        str,
+        typer.Option(help="fit or vector (fitted on the validation part), or one; default: the recipe's."),
     ] = "",
     as_json: AsJson = False,
 ) -> None:

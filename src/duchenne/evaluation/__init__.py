@@ -1,4 +1,4 @@
-"""Metrics, intervals, comparisons: predictions in, numbers out. NumPy alone.
+"""Metrics, intervals, comparisons: predictions in, numbers out. NumPy, and SciPy to fit a scaling.
 
 `METRICS` names every figure that a recipe may watch or a search may aim at; a new one is a function and a
 line here.
@@ -7,7 +7,13 @@ line here.
 
 from math import inf
 
-from .calibration import expected_calibration_error, fit_temperature, label_calibration_error, temper
+from .calibration import (
+    expected_calibration_error,
+    fit_scaling,
+    fit_temperature,
+    label_calibration_error,
+    temper,
+)
 from .classification import log_loss
 from .compare import McNemar, compare_predictions, mcnemar
 from .metric import Metric, of_confusion, of_counts, of_top
@@ -36,6 +42,7 @@ __all__ = [
     "compare_predictions",
     "evaluate_predictions",
     "expected_calibration_error",
+    "fit_scaling",
     "fit_temperature",
     "label_calibration_error",
     "log_loss",

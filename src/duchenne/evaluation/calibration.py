@@ -1,4 +1,4 @@
-"""Do probabilities mean what they say: reliability bins, expected calibration error, temperature.
+"""Do probabilities mean what they say: reliability bins, expected calibration error, and what mends it.
 
 Source: Guo et al. 2017, On Calibration of Modern Neural Networks.
 """
@@ -17,6 +17,9 @@ Array = npt.NDArray[Any]
 
 BINS = 15  # Guo et al. 2017, section 5
 TEMPERATURES = (0.05, 20.0)  # the interval searched; a fit at an end means the probabilities carry nothing
+# What `fit_scaling` adds to the log loss for each squared step away from a common scale and no shift. Chosen
+# on halves of FER2013's PublicTest with two nets: less costs accuracy, more leaves the calibration as it was.
+RIDGE = 0.01
 
 
 def confidence(probs: Array, targets: Array) -> tuple[Array, Array]:
@@ -111,3 +114,51 @@ def fit_temperature(probs: Array, targets: Array) -> float:
             b = low + shrink * (high - low)
             at_b = loss(b)
     return float(np.exp((low + high) / 2))
+
+
+def fit_scaling(logits: Array, targets: Array) -> tuple[list[float], list[float]]:
+    """A scale and a shift for each label's logit with the least log loss; fit them on validation data.
+
+    ``softmax(logits * scale + shift)`` are the probabilities. Unlike one temperature they can tell labels
+    apart whose answers are too sure from those whose are too unsure, and may change which is the largest.
+
+    Args:
+        logits: ``(N, K)``.
+        targets: ``(N,)`` codes, -1 where there is no label; or ``(N, K)`` votes.
+
+    Returns:
+        K scales within 1 / `TEMPERATURES`, and K shifts with sum 0, to 4 digits.
+
+    Raises:
+        ValueError: No sample is labelled.
+
+    Source: Guo et al. 2017, section 4.2, "vector scaling"; the ridge (`RIDGE`) is this project's.
+    """
+    from scipy.optimize import minimize
+
+    known = labelled(targets)
+    if not known.any():
+        raise ValueError("a scaling needs labelled samples")
+    z, k = logits[known].astype(np.float64), logits.shape[1]
+    truth = targets[known]
+    shares = np.eye(k)[truth] if truth.ndim == 1 else truth / truth.sum(axis=1, keepdims=True)
+
+    def loss(values: Array) -> tuple[float, Array]:
+        scale, shift = values[:k], values[k:]
+        logs = z * scale + shift
+        logs -= logs.max(axis=1, keepdims=True)
+        logs -= np.log(np.exp(logs).sum(axis=1, keepdims=True))
+        apart = scale - scale.mean()
+        value = -(shares * logs).sum(axis=1).mean() + RIDGE * ((apart**2).sum() + (shift**2).sum())
+        slope = (np.exp(logs) - shares) / len(z)
+        return value, np.concatenate(
+            [(slope * z).sum(axis=0) + 2 * RIDGE * apart, slope.sum(axis=0) + 2 * RIDGE * shift]
+        )
+
+    ends = (1 / TEMPERATURES[1], 1 / TEMPERATURES[0])
+    start = np.concatenate([np.ones(k), np.zeros(k)])
+    found = minimize(
+        loss, start, jac=True, method="L-BFGS-B", bounds=[ends] * k + [(None, None)] * k,
+        options={"maxiter": 1000, "ftol": 1e-12, "gtol": 1e-7},
+    ).x  # fmt: skip
+    return [round(float(v), 4) for v in found[:k]], [round(float(v), 4) for v in found[k:]]

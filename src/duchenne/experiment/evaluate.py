@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from ..recipe import Recipe
 from ..recipe.sections import Evaluate as EvaluateSection
 from .finish import ensure_artifact
 from .run import Run
-from .temperature import said, set_temperature
+from .temperature import How, said, set_temperature
 
 # Faces per call of the progress function.
 BLOCK = 512
@@ -64,8 +64,8 @@ def evaluate(
         by: Attributes by whose groups all figures are given too ("subject", or one that the set carries);
             empty: what the recipe says, of its own data.
         protocol: What stands for the `evaluate` section of the recipe that the run was made with.
-        temperature: "fit" or "one", see the recipe's section `evaluate`; "": "fit" where that says so, else
-            the artifact keeps what it has.
+        temperature: "fit", "vector" or "one", see the recipe's section `evaluate`; "": what that says, but
+            where it says "one" the artifact keeps what it has.
         progress: Told (split, faces done, faces).
 
     Raises:
@@ -93,8 +93,9 @@ def evaluate(
     held_out = None if own is None else own.where("val")
     if held_out is not None and len(held_out):
         held_out = match_faces(held_out, artifact)[0]
-    if temperature or recipe.evaluate.temperature == "fit":  # what was fitted by hand stays otherwise
-        artifact = set_temperature(artifact, "one" if temperature == "one" else "fit", held_out)
+    how = temperature or recipe.evaluate.temperature
+    if temperature or how != "one":  # what was fitted by hand stays otherwise
+        artifact = set_temperature(artifact, cast(How, how), held_out)
     # Validation first, whatever the order asked for: the others take the thresholds that it chooses.
     todo = [(f"{prefix}{split}", split, faces) for split in sorted(wanted, key=lambda split: split != "val")]
     if not other and not splits:
@@ -118,9 +119,9 @@ def _check_words(views: str, splits: Sequence[str], temperature: str) -> None:
     for split in splits:
         if split not in SPLITS:
             raise RecipeError(f"there is no split '{split}'", did_you_mean(split, SPLITS))
-    if temperature not in ("", "one", "fit"):
+    if temperature and temperature not in get_args(How):
         raise RecipeError(
-            f"there is no temperature '{temperature}'", did_you_mean(temperature, ("one", "fit"))
+            f"there is no temperature '{temperature}'", did_you_mean(temperature, get_args(How))
         )
 
 
@@ -214,7 +215,7 @@ def _evaluate_part(
         "epochs_done": training["epochs_done"],
         "epochs_planned": training["epochs_planned"],
         "partial": training["status"] != "finished",
-        "temperature": said(artifact),
+        "temperature": said(artifact.card),
         "notes": list(part.notes),
     }
     return Evaluated(name, metrics)

@@ -15,7 +15,7 @@ from ..datasets.faceset import FaceSet
 from ..evaluation.classification import labelled
 from ..evaluation.predictions import hard_codes
 from .evaluate import match_faces
-from .temperature import all_logits
+from .temperature import all_probs
 
 # Training faces whose activations give the ranges. On FER2013, four times as many, or as many of each class,
 # were no better: each changed one answer in a hundred.
@@ -66,19 +66,19 @@ def _measured(artifact: Artifact, content: bytes, val: FaceSet) -> dict[str, Any
         return {}
     with TemporaryDirectory() as folder:
         save_artifact(Path(folder), content, artifact.card)
-        theirs = all_logits(Artifact.load(Path(folder), precision="fp32"), val)[output.name]
-    ours = all_logits(artifact, val)[output.name]
+        theirs = all_probs(Artifact.load(Path(folder), precision="fp32"), val)[output.name]
+    ours = all_probs(artifact, val)[output.name]
     target = np.asarray(val.targets[output.name])
     if output.kind == "single":
         known = labelled(target)
         if not known.any():
             return {}
         truth = hard_codes(target)[known]
-        before, after = (z[known].argmax(axis=1) for z in (ours, theirs))
+        before, after = (p[known].argmax(axis=1) for p in (ours, theirs))
     else:
         mask = val.masks.get(output.name, np.ones(target.shape, bool))
         truth = (target[mask] >= 0.5).astype(np.int64)
-        before, after = ((z[mask] > 0).astype(np.int64) for z in (ours, theirs))
+        before, after = ((p[mask] > 0.5).astype(np.int64) for p in (ours, theirs))
     right = [float((said == truth).mean()) for said in (before, after)]
     return {
         "on": "val",

@@ -20,7 +20,7 @@ from ..artifacts.packaged import WEIGHTS
 from ..transforms import Preprocess
 from .datasheets import Datasheet, datasheet
 from .run import Run
-from .temperature import HOW
+from .temperature import HOW, said
 
 Metrics = Mapping[str, Any]
 
@@ -53,10 +53,11 @@ culture, situation and person, and may be acted (Barrett et al. 2019)."""
 
 def fresh_metrics(run: Run, card: Card) -> dict[str, Metrics]:
     """The run's evaluations that were made with these weights and this temperature, by name."""
-    chosen = {}
+    chosen, wanted = {}, said(card)
     for name, metrics in run.metrics().items():
-        values = metrics.get("temperature", {}).get("values", dict.fromkeys(card.temperature, 1.0))
-        if metrics.get("epoch") == card.training.get("epoch") and values == dict(card.temperature):
+        told = {"values": dict.fromkeys(card.temperature, 1.0)} | metrics.get("temperature", {})
+        same = all(told.get(key) == wanted.get(key) for key in ("values", "scaling"))
+        if metrics.get("epoch") == card.training.get("epoch") and same:
             chosen[name] = metrics
     known = [n for n in _ORDER if n in chosen]
     return {n: chosen[n] for n in [*known, *sorted(set(chosen) - set(known))]}
@@ -271,11 +272,15 @@ def _precision(card: Card) -> str:
 def _calibration(card: Card, metrics: Mapping[str, Metrics]) -> str:
     fitted = card.figures.get(HOW)
     values = ", ".join(f"`{k}` {v:g}" for k, v in card.temperature.items())
-    how = (
-        f"Temperature, fitted by log loss on {fitted['n']:,} validation faces: {values}."
-        if fitted
-        else "No temperature was fitted (all are 1): scores may be too sure or too unsure."
-    )
+    if not fitted:
+        how = "No temperature was fitted (all are 1): scores may be too sure or too unsure."
+    elif card.scaling:
+        how = (
+            f"A scale and a shift for each label's logit, fitted by log loss on {fitted['n']:,} validation "
+            "faces (vector scaling, Guo et al. 2017):\n\n"
+        ) + _table(["output", "label", "scale", "shift"], _scalings(card))
+    else:
+        how = f"Temperature, fitted by log loss on {fitted['n']:,} validation faces: {values}."
     rows = [
         [name, output, _percent(figures.get("ece")), f"{figures['n']:,}"]
         for name, entry in metrics.items()
@@ -284,6 +289,15 @@ def _calibration(card: Card, metrics: Mapping[str, Metrics]) -> str:
     ]
     table = "\n\n" + _table(["part", "output", "expected calibration error", "faces"], rows) if rows else ""
     return f"## Calibration\n\n{how}{table}"
+
+
+def _scalings(card: Card) -> list[list[str]]:
+    return [
+        [f"`{output.name}`", label, f"{fitted['scale'][i]:.3f}", f"{fitted['shift'][i]:+.3f}"]
+        for output in card.outputs
+        if (fitted := card.scaling.get(output.name))
+        for i, label in enumerate(output.labels)
+    ]
 
 
 # What figures may differ by (chan2023, section 6, names two) -> the attributes that say so.

@@ -320,7 +320,8 @@ class Evaluate(Section):
         by: Attributes of the faces ("subject", or one that the set carries, as "skin_tone") by whose groups
             all figures are given too, with the gaps between groups.
         temperature: What the logits of single-label outputs are divided by, here and in the run's artifact:
-            "one", or "fit": what gives the least log loss on the validation part (Guo et al. 2017).
+            "one", or "fit": what gives the least log loss on the validation part (Guo et al. 2017). "vector":
+            each label's logit gets a scale and a shift of its own, fitted alike; the largest may change.
     """
 
     splits: tuple[Literal["train", "val", "test"], ...] = ("val", "test")
@@ -328,7 +329,7 @@ class Evaluate(Section):
     groups: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     also: dict[str, dict[str, Any]] = Field(default_factory=dict)
     by: tuple[str, ...] = ()
-    temperature: Literal["one", "fit"] = "one"
+    temperature: Literal["one", "fit", "vector"] = "one"
 
     @model_validator(mode="after")
     def _has_plain_names(self) -> Evaluate:

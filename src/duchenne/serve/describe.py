@@ -13,7 +13,10 @@ from .limits import Limits
 from .multipart import FIELDS
 
 # Fields of the card that say something to who asks; the preprocess is the server's business.
-_CARD = ("name", "outputs", "temperature", "figures", "terms", "data", "training", "created", "model_sha256")
+_CARD = (
+    "name", "outputs", "temperature", "scaling", "figures", "terms", "data", "training", "created",
+    "model_sha256",
+)  # fmt: skip
 
 
 def describe_model(predictor: Predictor, limits: Limits) -> dict[str, Any]:
@@ -21,7 +24,7 @@ def describe_model(predictor: Predictor, limits: Limits) -> dict[str, Any]:
     artifact = predictor.artifact
     card = artifact.card.to_json()
     return {
-        **{name: card[name] for name in _CARD},
+        **{name: card[name] for name in _CARD if name in card},
         "precision": artifact.precision,
         "faces": type(predictor.finder).__name__.lower(),
         "limits": limits.to_json(),
