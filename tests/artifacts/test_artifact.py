@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import os
+import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +253,24 @@ def test_missing_files(folder: Path) -> None:
     (folder / "model.onnx").unlink()
     with pytest.raises(RunError, match=r"model\.onnx cannot be read"):
         Artifact.load(folder)
+
+
+def test_a_copy_reads_the_folder_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    x = np.random.default_rng(0).normal(size=(3, 1, 6, 5)).astype(np.float32)
+    monkeypatch.chdir(folder.parent)
+    artifact = Artifact.load(folder.name, 1)
+    pickled = pickle.dumps(artifact)
+    monkeypatch.chdir("/")
+    for other in (pickle.loads(pickled), copy.deepcopy(Artifact.load(folder, 1))):
+        assert (other.card, other.precision) == (artifact.card, artifact.precision)
+        for name, logits in artifact.logits(x).items():
+            np.testing.assert_array_equal(other.logits(x)[name], logits)
+    replace(artifact.card, name="other").save(folder / "card.json")
+    with pytest.raises(RunError, match="holds another model than when it was read"):
+        pickle.loads(pickled)
+    (folder / "model.onnx").unlink()
+    with pytest.raises(RunError, match=r"model\.onnx cannot be read"):
+        pickle.loads(pickled)
 
 
 def test_bytes_that_are_no_model(tmp_path: Path) -> None:

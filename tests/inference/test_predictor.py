@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import os
+import pickle
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -216,6 +219,52 @@ def test_wrong_arguments_are_said_at_once(model: Path) -> None:
     with pytest.raises(TypeError, match="not int"):
         list(predictor.predict([3]))  # type: ignore[list-item]
     assert list(predictor.predict([])) == []
+
+
+@pytest.mark.parametrize(
+    ("array", "said"),
+    [
+        (np.zeros((9, 9), np.float32), r"float32 of shape \(9, 9\); pixels are uint8, 0 to 255"),
+        (np.zeros((9, 9, 3), np.uint16), "uint16 of shape .* pixels are uint8"),
+        (np.zeros((9, 9), bool), "bool of shape .* pixels are uint8"),
+        (np.zeros((9, 9, 4), np.uint8), r"uint8 of shape \(9, 9, 4\); an image is \(H, W\), or"),
+        (np.zeros((1, 9, 9, 3)), r"float64 of shape \(1, 9, 9, 3\); an image is"),
+        (np.zeros((0, 9), np.uint8), r"uint8 of shape \(0, 9\); an image is"),
+    ],
+)
+def test_an_array_that_is_no_image_says_what_one_is(model: Path, array: Any, said: str) -> None:
+    good = faces(1, side=9)[0]
+    before, record, after = Predictor.load(model, faces="whole").predict([good, array, good])
+    assert record["faces"] == []
+    assert re.search(f"^not an image: {said}", str(record["error"]))
+    assert before == after
+    assert before["error"] is None
+
+
+def test_arrays_lie_in_memory_as_they_like(model: Path) -> None:
+    pixels = faces(1, side=20, colour=True)[0]
+    pixels.flags.writeable = False
+    wide = np.zeros((20, 40, 3), np.uint8)
+    wide[:, ::2] = pixels
+    forms = [pixels, wide[:, ::2], np.asfortranarray(pixels), pixels[::-1].copy()[::-1]]
+    want, *others = Predictor.load(model, faces="whole").predict(forms)
+    assert want["error"] is None
+    assert others == [want] * 3
+
+
+@pytest.mark.parametrize("finder", ["whole", "cascade"])
+def test_a_predictor_goes_to_other_processes(model: Path, drawn_photo: Any, finder: str) -> None:
+    """As `multiprocessing` starts them anew: pickled there, its answer back."""
+    predictor = Predictor.load(model, 1, faces=finder, min_face=30)
+    code = (
+        "import pickle, sys\npredictor, image = pickle.load(sys.stdin.buffer)\n"
+        "sys.stdout.buffer.write(pickle.dumps(list(predictor.predict([image]))))"
+    )
+    given = pickle.dumps((predictor, photo := drawn_photo((20, 60))))
+    done = subprocess.run([sys.executable, "-c", code], input=given, capture_output=True)
+    assert done.returncode == 0, done.stderr
+    assert pickle.loads(done.stdout) == list(predictor.predict([photo]))
+    assert getattr(copy.deepcopy(predictor).finder, "min_face", 30) == 30
 
 
 def test_images_of_pillow_are_read_as_their_files_are(model: Path, tmp_path: Path) -> None:

@@ -169,8 +169,13 @@ def test_values_out_of_range(predictor: Predictor, film: Path) -> None:
     for bad in ({"every": 0}, {"fps": 0.0}, {"smooth": -1.0}, {"margin": 2.0}, {"max_gap": -1.0}):
         with pytest.raises(RecipeError, match="must be"):
             VideoSettings(**bad)  # type: ignore[arg-type]
+    # Said at the call, not when the first record is asked for.
+    for bad in ({"views": "flop"}, {"batch_size": 0}, {"abstain": 1.5}, {"workers": 0}):
+        for path in (film, film.with_name("missing.mp4")):
+            with pytest.raises(RecipeError, match=r"must be|did you mean 'flip'"):
+                predict_video(predictor, path, **bad)
     with pytest.raises(RecipeError, match="did you mean 'flip'"):
-        list(predict_video(predictor, film, views="flop"))
+        predict_live(predictor, iter(()), "camera", views="flop")
 
 
 def test_csv_has_the_photographs_columns_first(predictor: Predictor, film: Path) -> None:

@@ -61,6 +61,8 @@ class Artifact:
         card: See `Card`.
         preprocess: From face crops to the net's input.
         precision: "fp32" or "int8": which of its models answers.
+
+    A copy (`copy`, `pickle`, another process) reads the folder's files again.
     """
 
     def __init__(
@@ -70,12 +72,17 @@ class Artifact:
         preprocess: Preprocess,
         session: Future[Any],
         precision: Literal["fp32", "int8"] = "fp32",
+        threads: int | None = None,
     ) -> None:
         self.folder = folder
         self.card = card
         self.preprocess = preprocess
         self.precision = precision
         self._session = session
+        self._threads = threads
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _again, (self.folder.absolute(), self._threads, self.precision, self.card)
 
     @classmethod
     def load(
@@ -131,7 +138,7 @@ class Artifact:
             pool = ThreadPoolExecutor(1, thread_name_prefix="duchenne-open")
             session = pool.submit(_open, path, card, preprocess, threads)
             pool.shutdown(wait=False)
-        return cls(folder, card, preprocess, session, chosen)
+        return cls(folder, card, preprocess, session, chosen, threads)
 
     def ready(self) -> None:
         """Wait until the net is open. Raises as `load` what is wrong with its file."""
@@ -260,6 +267,14 @@ def save_artifact(folder: Path | str, onnx_bytes: bytes, card: Card, int8: bytes
     return card
 
 
+def _again(folder: Path, threads: int | None, precision: Precision, card: Card) -> Artifact:
+    """A copy of an artifact: its folder, read again; raises RunError where another model lies there now."""
+    artifact = Artifact.load(folder, threads, precision)
+    if artifact.card != card:
+        raise RunError(f"{folder} holds another model than when it was read", "read it again")
+    return artifact
+
+
 def _cpus() -> int:
     """CPUs this process may use: on Linux its affinity, which a container or `taskset` may have narrowed."""
     affinity = getattr(os, "sched_getaffinity", None)
@@ -273,16 +288,23 @@ def read_model(path: Path, sha256: str) -> bytes:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise RunError(
-            f"{path} cannot be read: {error.strerror}",
-            "`duchenne evaluate RUN` makes a finished run's model",
-        ) from None
+        raise RunError(f"{path} cannot be read: {error.strerror}", _remake(path)) from None
     if hashlib.sha256(content).hexdigest() != sha256:
         raise RunError(
             f"{path} ({len(content)} bytes) is not the model of its card: it was cut short or replaced",
-            "copy both files again, or export the model again with `duchenne evaluate RUN`",
+            _remake(path),
         )
     return content
+
+
+def _remake(path: Path) -> str:
+    """What to do about a model's file that is missing or not the card's."""
+    if path.name == INT8:
+        return f"copy it and {CARD} again, or `duchenne export RUN --out DIR --int8` makes such a folder"
+    return (
+        f"copy it and {CARD} again; or `duchenne evaluate RUN` makes a finished run's model, and "
+        "`duchenne export RUN --out DIR` a folder like this"
+    )
 
 
 def _open(path: Path, card: Card, preprocess: Preprocess, threads: int | None) -> Any:

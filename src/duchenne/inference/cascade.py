@@ -50,6 +50,9 @@ class Cascade:
         self.min_face = min_face
         self._idle: deque[Any] = deque([_cascade()])  # a cascade keeps the image it looks at: one a call
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Cascade, (self.min_face,)  # OpenCV's own objects cannot be copied
+
     def find(self, image: Array) -> list[FoundFace]:
         """Faces on a uint8 image, largest first; see `FaceFinder`."""
         grey = image if image.ndim == 2 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)

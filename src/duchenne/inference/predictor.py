@@ -37,6 +37,8 @@ class Predictor:
         artifact: The model and its card.
         finder: What finds the faces.
 
+    Several threads may ask it at once. A copy (`pickle`, another process) reads the model's files again.
+
     Raises:
         RecipeError: There is no such finder.
         RunError: There is no model, or the detector's file is missing or another one.
@@ -93,7 +95,8 @@ class Predictor:
 
         Args:
             images: Paths, encoded files as bytes, uint8 arrays ``(H, W)`` or ``(H, W, 3)`` RGB, images of
-                Pillow's (turned upright as files are), or `Source`.
+                Pillow's (turned upright as files are), or `Source`. Files below 8 pixels a side are refused;
+                arrays may have any size.
             batch_size: Faces per call of the net, across images. Only speed and memory depend on it: of an
                 image no more is held than its faces in the net's input size. With 1 each image is answered
                 before the next one is taken, as a live stream needs it.
@@ -108,6 +111,13 @@ class Predictor:
                 has a label "unsure".
             RunError: The net itself fails. What is wrong with an image is said in its record.
         """
+        self.check(batch_size, views, abstain, workers)
+        check_several(images)
+        opened = ahead(self._open, map(as_source, images), 1 if batch_size == 1 else workers)
+        return self._stream(opened, batch_size, views, abstain)
+
+    def check(self, batch_size: int, views: str, abstain: float, workers: int | None) -> None:
+        """Raise what `predict` raises of these arguments."""
         if batch_size < 1:
             raise RecipeError(f"batch_size must be at least 1, not {batch_size}")
         if views not in VIEWS:
@@ -120,9 +130,6 @@ class Predictor:
             raise RecipeError(
                 f"output '{named[0]}' has a label '{UNSURE}', which abstain gives too", "leave abstain out"
             )
-        check_several(images)
-        opened = ahead(self._open, map(as_source, images), 1 if batch_size == 1 else workers)
-        return self._stream(opened, batch_size, views, abstain)
 
     def _stream(
         self, opened: Iterator[Opened], batch_size: int, views: str, abstain: float

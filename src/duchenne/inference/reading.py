@@ -35,15 +35,7 @@ def read_image(source: Source) -> tuple[Array, str | None]:
     if data is None:
         raise DataError(source.error or "there is no image")
     if isinstance(data, np.ndarray):
-        image = data[:, :, 0] if data.ndim == 3 and data.shape[2] == 1 else data
-        if (
-            image.dtype != np.uint8
-            or image.ndim not in (2, 3)
-            or image.shape[2:] not in ((), (3,))
-            or 0 in image.shape
-        ):
-            raise DataError(f"not an image: {image.dtype} of shape {image.shape}")
-        return image, None
+        return _checked(data), None
     name = source.path or "the image"
     if name == "-" and isinstance(data, bytes):
         name = "standard input"
@@ -63,9 +55,20 @@ def read_image(source: Source) -> tuple[Array, str | None]:
         raise DataError(f"{name} is empty")
     image = decode_image(data, name=name)
     height, width = image.shape[:2]
-    if min(height, width) < MIN_SIDE:  # as in data sets
+    if min(height, width) < MIN_SIDE:  # as in data sets; an array is its maker's choice
         raise DataError(f"{name} is too small: {width}x{height}; the least is {MIN_SIDE}x{MIN_SIDE}")
     return image, _note(data) if head.startswith(_SEVERAL) else None
+
+
+def _checked(data: Array) -> Array:
+    """An array as uint8 ``(H, W)`` or ``(H, W, 3)``."""
+    image = data[:, :, 0] if data.ndim == 3 and data.shape[2] == 1 else data
+    found = f"not an image: {data.dtype} of shape {data.shape}"
+    if image.ndim not in (2, 3) or image.shape[2:] not in ((), (3,)) or 0 in image.shape:
+        raise DataError(f"{found}; an image is (H, W), or (H, W, 3) of RGB")
+    if image.dtype != np.uint8:
+        raise DataError(f"{found}; pixels are uint8, 0 to 255: convert them first")
+    return image
 
 
 def _note(data: Path | bytes) -> str | None:

@@ -169,7 +169,16 @@ def predict_frames(
         pixels: Keep the frames' pixels until they are yielded, for drawing; else the images are empty. At
             most `batch_size` and one a worker are held.
     """
-    settings = settings or VideoSettings()
+    predictor.check(batch_size, views, abstain, workers)
+    return _frames(
+        predictor, path, settings or VideoSettings(), pixels,
+        batch_size=batch_size, views=views, abstain=abstain, workers=workers,
+    )  # fmt: skip
+
+
+def _frames(
+    predictor: Predictor, path: Path | str, settings: VideoSettings, pixels: bool, **asked: Any
+) -> Iterator[tuple[Frame | None, FrameRecord]]:
     try:
         video = VideoFile(path, settings.every, settings.fps)
     except (DataError, OSError) as error:
@@ -185,12 +194,9 @@ def predict_frames(
 
     last: Frame | None = None
     settings = replace(settings, max_gap=max(settings.max_gap, video.step))
-    follower = Follower(predictor.artifact.outputs, settings, abstain)
+    follower = Follower(predictor.artifact.outputs, settings, asked["abstain"])
     try:
-        for last, record in _answered(
-            predictor, frames(), path, follower, pixels,
-            batch_size=batch_size, views=views, abstain=abstain, workers=workers,
-        ):  # fmt: skip
+        for last, record in _answered(predictor, frames(), path, follower, pixels, **asked):
             yield last, record
     finally:
         video.close()
@@ -220,6 +226,7 @@ def predict_live(
         RecipeError: An argument is out of range.
         RunError: The net itself fails, or as `frames`.
     """
+    predictor.check(1, views, abstain, None)
     follower = Follower(predictor.artifact.outputs, settings, abstain)
     return _answered(predictor, frames, name, follower, True, batch_size=1, views=views, abstain=abstain)
 

@@ -94,6 +94,9 @@ class YuNet:
         self._model = np.frombuffer(read_yunet(self.path), np.uint8)
         self._idle: deque[Any] = deque()  # a net keeps the size of its input: one a call
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return YuNet, (self.path.absolute(), self.min_face)  # OpenCV's own objects cannot be copied
+
     def find(self, image: Array) -> list[FoundFace]:
         """Faces on a uint8 image, largest first; see `FaceFinder`."""
         searched, ratio = _searched(image)
