@@ -26,6 +26,7 @@ from duchenne.labels import ACTION_UNITS, FER2013_EMOTIONS, FERPLUS_EMOTIONS, Ou
         ("audience", "audience"),
         ("au²", "au²"),  # a digit that int() does not read
         ("Very Happy", "very_happy"),
+        ("Fro\u0308hlich", "fr\u00f6hlich"),  # as macOS writes file names
     ],
 )
 def test_canonical_names(given_name: str, ours: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -84,7 +85,7 @@ def find_output(outputs: Sequence[Output], name: str, owner: str) -> Output:
 
 def canonical(name: str) -> str:
     """Return this project's name of a label: lower case, synonyms folded; action units as ``AU12``."""
-    word = name.strip().lower().replace(" ", "_")
+    word = unicodedata.normalize("NFC", name.strip().lower()).replace(" ", "_")
     number = word[2:].lstrip("_") if word.startswith("au") else ""
     if number.isdecimal():
         return f"AU{int(number)}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -344,3 +345,18 @@ def test_a_line_break_in_a_name_is_refused_before_any_training(write_tree: Write
     (tmp_path / "m/manifest.csv").write_text("path,emotion,subject\n" + rows)
     with pytest.raises(DataError, match=r"the subject 'a\\nb' holds a line break"):
         load_folder(tmp_path / "m")
+
+
+def test_what_lies_in_hidden_folders_is_no_image_of_a_class(write_tree: Write) -> None:
+    root = write_tree(classes=TWO)
+    _save(root / "happy" / ".thumbnails" / "0.png")
+    _save(root / "happy" / "by hand" / ".ipynb_checkpoints" / "0.png")
+    _save(root / "happy" / "by hand" / "0.png")
+    assert load_folder(root).class_counts("emotion") == {"happy": 5, "sad": 4}
+
+
+def test_names_that_look_the_same_are_not_two_classes(tmp_path: Path) -> None:
+    for i, name in enumerate(("fröhlich", unicodedata.normalize("NFD", "fröhlich"))):
+        _save(tmp_path / name / "0.png", seed=i)
+    with pytest.raises(DataError, match="mean the same"):
+        load_folder(tmp_path)

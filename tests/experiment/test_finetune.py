@@ -188,6 +188,36 @@ def test_an_empty_class_is_named(mine: Path) -> None:
         plan_finetuning(mine)
 
 
+def test_a_class_of_hidden_images_alone_is_empty(mine: Path) -> None:
+    (mine / "bored" / ".thumbnails").mkdir(parents=True)
+    for name in (".thumbnails/0.png", "._0.png"):
+        (mine / "bored" / name).write_bytes(next(mine.rglob("*.png")).read_bytes())
+    with pytest.raises(DataError, match=r"folder\(s\) without an image: bored"):
+        plan_finetuning(mine)
+
+
+@pytest.mark.usefixtures("few")
+def test_runs_do_not_lie_among_the_classes(
+    mine: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(mine)
+    monkeypatch.delenv("DUCHENNE_RUNS", raising=False)
+    monkeypatch.setattr(sys, "argv", ["duchenne", "finetune", "."])
+    with pytest.raises(SystemExit):
+        main()
+    assert "the runs' folder runs lies within ., whose folders are classes" in (
+        said := capsys.readouterr().err
+    )
+    assert "--runs ../runs" in said
+    with pytest.raises(RecipeError, match="lies within"):
+        finetune(plan_finetuning(mine), runs=mine / "deep" / "runs")
+    assert not (mine / "runs").exists()
+    module.check_apart(mine, mine / ".runs")
+    module.check_apart(mine, tmp_path / "mine-runs")
+    (mine / "manifest.csv").touch()  # its rows are the images then
+    module.check_apart(mine, mine / "runs")
+
+
 def test_one_class_is_refused(face_folder: Write, tmp_path: Path) -> None:
     root = face_folder(tmp_path / "one", {"": 5}, {"happy": "happy"})
     with pytest.raises(DataError, match=r"one class only \(happy\)"):

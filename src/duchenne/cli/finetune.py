@@ -42,11 +42,12 @@ def finetune_command(
 
     Example: duchenne finetune my-faces --name mine && duchenne predict photo.jpg --model mine
     """
-    from ..experiment.finetune import finetune, plan_finetuning
+    from ..experiment.finetune import check_apart, finetune, plan_finetuning
     from .evaluate import summary
     from .progress import TrainingProgress
 
     overrides = sets or []
+    check_apart(folder, runs)
     plan = plan_finetuning(folder, epochs=epochs, seed=seed, skip_broken=skip_broken, overrides=overrides)
     _say(plan)
     with TrainingProgress(quiet=as_json) as listener:

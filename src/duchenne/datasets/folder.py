@@ -161,12 +161,14 @@ def _folders(base: Path) -> list[Path]:
 
 
 def _images_below(root: Path, folder: Path, suffixes: frozenset[str] = SUFFIXES) -> list[str]:
-    """Image files at any depth, as paths within root, sorted; links out of root are refused."""
+    """Image files at any depth, as paths within root, sorted; hidden files and folders (where thumbnails and
+    copies of programs lie) are left out, links out of root are refused."""
     inside = root.resolve()
     if not folder.resolve().is_relative_to(inside):
         raise DataError(f"{folder} is a link that leads out of {root}", "copy the folder to its place")
     found: list[str] = []
-    for here, _, files in os.walk(folder):
+    for here, folders, files in os.walk(folder):
+        folders[:] = [f for f in folders if not f.startswith(".")]
         for file in files:
             path = Path(here, file)
             if path.suffix.lower() not in suffixes or file.startswith("."):

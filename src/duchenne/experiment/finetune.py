@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from ..artifacts import FLAGSHIP, packaged_weights
 from ..datasets import load
 from ..datasets.decode import SUFFIXES
 from ..datasets.faceset import FaceSet
-from ..errors import DataError
+from ..errors import DataError, RecipeError
 from ..labels import Output
 from ..recipe import Recipe, parse_recipe
 from .evaluate import Evaluated, evaluate
@@ -116,6 +117,19 @@ def plan_finetuning(
     return Plan(recipe, tuple(known), tuple(new), _checked_counts(folder, faces, single), faces.notes)
 
 
+def check_apart(folder: Path, runs: Path) -> None:
+    """Raise RecipeError where runs would lie among the class folders, and be a class the next time."""
+    inner, outer = runs.resolve(), folder.resolve()
+    if (folder / "manifest.csv").is_file() or not inner.is_relative_to(outer):
+        return
+    if not any(part.startswith(".") for part in inner.relative_to(outer).parts):
+        raise RecipeError(
+            f"the runs' folder {runs} lies within {folder}, whose folders are classes",
+            "name another place with --runs, for example --runs "
+            f"{shlex.quote(os.path.relpath(outer.parent / 'runs'))}",
+        )
+
+
 def _load(folder: Path, options: dict[str, Any]) -> FaceSet:
     """The folder's faces; what to do about an error in this verb's words."""
     try:
@@ -132,7 +146,11 @@ def empty_classes(folder: Path) -> list[str]:
     """Class folders in which, at any depth, no image lies; as paths within the folder."""
 
     def has_image(at: Path) -> bool:
-        return any(Path(name).suffix.lower() in SUFFIXES for _, _, names in os.walk(at) for name in names)
+        for _, folders, names in os.walk(at):
+            folders[:] = [f for f in folders if not f.startswith(".")]
+            if any(Path(n).suffix.lower() in SUFFIXES and not n.startswith(".") for n in names):
+                return True
+        return False
 
     def below(at: Path) -> list[Path]:
         return sorted(p for p in at.iterdir() if p.is_dir() and not p.name.startswith("."))
@@ -221,6 +239,7 @@ def finetune(
     Raises:
         DuchenneError: As `train` and `evaluate`.
     """
+    check_apart(Path(plan.recipe.data.options["path"]), runs)
     run = train(
         plan.recipe, runs=runs, name=plan.recipe.id if name is None else name, overrides=overrides,
         resume=resume, force=force, deadline=deadline, accelerator=accelerator, devices=devices,
