@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import resource
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,15 @@ def yunet() -> Path:
     if not YUNET or not Path(YUNET).is_file():
         pytest.skip("real data: set DUCHENNE_YUNET to face_detection_yunet_2023mar.onnx")
     return Path(YUNET)
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file grows above 20,000 bytes, as where a disk is full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 @pytest.fixture(scope="session")

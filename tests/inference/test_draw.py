@@ -57,6 +57,14 @@ def test_names_stay_apart_and_inside(tmp_path: Path) -> None:
     assert folder.write(Source("x", png), failed) is None
 
 
+def test_a_full_disk_leaves_no_half_of_a_picture(tmp_path: Path, small_files: None) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8)
+    record: Any = {"path": "a.png", "error": None, "note": None, "faces": []}
+    with pytest.raises(RunError, match=r"a\.jpg cannot be written: File too large"):
+        DrawingFolder(tmp_path / "out", OUTPUTS).write(Source("a.png", noise), record)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_a_folder_that_holds_something_is_refused(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"mine")
     with pytest.raises(RunError, match="is not empty"):

@@ -197,6 +197,16 @@ def test_out_that_cannot_be_written_leaves_the_old_file(
     assert "No space left" in str(full.exception)
 
 
+def test_standard_output_on_a_full_disk_is_named(model: Path, images: Path) -> None:
+    words = ["predict", str(images), "--faces", "whole", "--model", str(model), "--format", "jsonl"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "duchenne", *words], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert done.returncode == 1
+    assert done.stderr == "error: standard output cannot be written: No space left on device\n  free some space\n"
+
+
 def test_file_names_do_not_steer_the_terminal() -> None:
     assert printable("a\x1b[31mé\n\udcff.png") == "a\\x1b[31mé\\n\\udcff.png"
     out = io.StringIO()

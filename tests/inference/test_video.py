@@ -271,6 +271,19 @@ def test_a_drawn_video_shows_boxes_at_its_pace(predictor: Predictor, film: Path,
         again.close()
 
 
+def test_a_full_disk_leaves_no_half_of_a_video(
+    predictor: Predictor, tmp_path: Path, small_files: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    drawn = DrawnVideo(tmp_path / "out.mp4", predictor.artifact.outputs)
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 120, 160, 3), dtype=np.uint8)
+    for i, image in enumerate(pixels):
+        drawn.write(Frame(i, i / 10, image), ending("x", ""))
+    with pytest.raises(RunError, match=r"out\.mp4 cannot be written: its frames did not arrive"):
+        drawn.close()
+    assert list(tmp_path.glob("*.mp4")) == []
+    assert "Failed to write" not in capfd.readouterr().err
+
+
 def test_what_is_shown_is_the_steady_label() -> None:
     scores: Any = [{"label": "happy", "score": 0.52}, {"label": "sad", "score": 0.48}]
     face: Any = {

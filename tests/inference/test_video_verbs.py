@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import os
@@ -23,6 +24,7 @@ from duchenne.cli.predict import predict_command
 from duchenne.cli.webcam import webcam_command
 from duchenne.errors import DataError, RecipeError, RunError
 from duchenne.inference import Predictor, VideoSettings, camera, predict_video
+from duchenne.inference.timeline import TimelineCsv
 from duchenne.inference.video_files import video_columns
 from duchenne.inference.videofile import VideoFile
 
@@ -108,6 +110,54 @@ def test_a_refused_drawing_leaves_the_old_timeline(call: Any, mixed: Path) -> No
     result = call("predict", "mixed/a.mp4", "--timeline", "t.csv", "--draw", "drawn")
     assert "drawn is not empty" in str(result.exception)
     assert Path("t.csv").read_text() == "old"
+
+
+def test_wrong_options_leave_the_old_files(call: Any, mixed: Path) -> None:
+    for name in ("t.csv", "o.csv"):
+        Path(name).write_text("old")
+    for wrong in (["--views", "flop"], ["--fps", "0"]):
+        result = call(
+            "predict", "mixed/a.mp4", "--timeline", "t.csv", "--out", "o.csv", "--draw", "d", *wrong
+        )
+        assert isinstance(result.exception, RecipeError)
+    assert [Path(name).read_text() for name in ("t.csv", "o.csv")] == ["old"] * 2
+    assert not Path("d").exists()
+    assert not Path("o.csv.part").exists()
+
+
+def test_a_timeline_that_cannot_be_written_takes_no_record_away(
+    call: Any, mixed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, rows = TimelineCsv.write, []
+
+    def full(self: TimelineCsv, record: Any) -> None:
+        rows.append(record)
+        if len(rows) == 4:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        write(self, record)
+
+    monkeypatch.setattr(TimelineCsv, "write", full)
+    result = call("predict", "mixed/a.mp4", "--timeline", "t.csv", "--out", "o.jsonl")
+    assert "t.csv cannot be written: No space left on device" in str(result.exception)
+    assert "stopped; the records so far are in o.jsonl.part" in result.stderr
+    assert len(Path("o.jsonl.part").read_text().splitlines()) == 3
+    assert not Path("o.jsonl").exists()
+
+
+def test_a_timelines_picture_is_whole_or_the_old_one(
+    call: Any, mixed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("t.png").write_bytes(b"old")
+
+    def full(path: Path, data: bytes) -> None:
+        path.open("wb").close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    result = call("predict", "mixed/a.mp4", "--timeline", "t.png")
+    assert "t.png cannot be written: No space left on device" in str(result.exception)
+    assert Path("t.png").read_bytes() == b"old"
+    assert not Path("t.png.part").exists()
 
 
 def test_text_has_times_and_numbers(call: Any, mixed: Path) -> None:

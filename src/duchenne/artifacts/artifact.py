@@ -24,7 +24,7 @@ from ..transforms.preprocess import Preprocess
 from .card import Card, replace_file
 from .metadata import about_card
 from .runtime import runtime, silence
-from .views import average_views
+from .views import VIEWS, average_views
 
 MODEL = "model.onnx"
 INT8 = "model.int8.onnx"
@@ -189,6 +189,16 @@ class Artifact:
                 )
         return done
 
+    def check_views(self, views: str) -> None:
+        """Raise RecipeError where there are no such views, or the model cannot take them."""
+        if views not in VIEWS:
+            raise RecipeError(f"there is no view '{views}'", did_you_mean(views, VIEWS))
+        if self.preprocess.features is not None and views != "single":
+            raise RecipeError(
+                f"views '{views}' mirror or crop images, but this model's input are features",
+                'take views "single"',
+            )
+
     def probs(self, x: Floats, views: str = "single") -> dict[str, Floats]:
         """Probabilities for the net's input, averaged over views (a name in `VIEWS`).
 
@@ -196,13 +206,9 @@ class Artifact:
             Output name -> ``(N, K)`` float32 in [0, 1]; rows sum to 1 where the kind is ``single``.
 
         Raises:
-            RecipeError: Views other than "single" of a model whose input are features, not pixels.
+            RecipeError: As `check_views`.
         """
-        if self.preprocess.features is not None and views != "single":
-            raise RecipeError(
-                f"views '{views}' mirror or crop images, but this model's input are features",
-                'take views "single"',
-            )
+        self.check_views(views)
         return average_views(self._probs, x, views)
 
     def predict(

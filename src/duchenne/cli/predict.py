@@ -91,6 +91,7 @@ def predict_command(
     kind = _format(format or ("jsonl" if as_json else None), out)
     artifact = Artifact.load(model_folder(model, runs), wait=False)
     predictor = Predictor(artifact, faces, min_face)
+    predictor.check(batch_size, views, abstain, None)  # before a file is begun anew
     sources = list(expand(paths, suffixes=SUFFIXES | VIDEO_SUFFIXES))
     _check_targets(sources, out, timeline or [])
     moving = list(map(is_video, sources))
@@ -206,22 +207,34 @@ def _opened(out: Path | None) -> Iterator[TextIO]:
         ):  # the reader (`head`) has seen enough; the interpreter's last flush must not fail
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
+        except OSError as error:
+            raise RunError(
+                f"standard output cannot be written: {error.strerror}", "free some space"
+            ) from None
         return
     if out.exists() and not out.is_file():  # a pipe or a device: nothing to replace
         with _writable(out), out.open("w", encoding="utf-8", errors="backslashreplace") as file:
             yield file
         return
     part = out.with_name(out.name + ".part")
+    stopped = False
     try:
         with _writable(out):
             with part.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-                yield file
+                try:
+                    yield file
+                except OSError:  # of this file
+                    raise
+                except BaseException:
+                    stopped = True
+                    raise
             os.replace(part, out)
-    except KeyboardInterrupt:
-        typer.echo(f"interrupted; the records so far are in {part}", err=True)
-        raise
-    except BaseException:
-        part.unlink(missing_ok=True)
+    except BaseException as error:
+        if stopped and (part.stat().st_size or isinstance(error, KeyboardInterrupt)):
+            how = "interrupted" if isinstance(error, KeyboardInterrupt) else "stopped"
+            typer.echo(f"{how}; the records so far are in {part}", err=True)
+        else:
+            part.unlink(missing_ok=True)
         raise
 
 

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -20,7 +20,7 @@ from .text import TextWriter, printable
 if TYPE_CHECKING:
     from ..inference import FrameRecord, Predictor, Record, Source, VideoSettings
     from ..inference.draw import DrawingFolder
-    from ..inference.timeline import Timeline
+    from ..inference.timeline import Timeline, TimelineCsv
     from ..labels import Output
 
 Every = Annotated[int | None, typer.Option(min=1, metavar="N", help="Videos: look at every N-th frame.")]
@@ -88,7 +88,7 @@ class Timelines:
             from ..inference.timeline import TimelineCsv
 
             file = self._stack.enter_context(_writable_file(path))
-            self._open.append(TimelineCsv(file, self._outputs))
+            self._open.append(_Table(path, TimelineCsv(file, self._outputs)))
         return self
 
     def __exit__(self, *raised: Any) -> None:
@@ -117,10 +117,14 @@ class Timelines:
             return
         if self._videos > 1:
             picture = picture.with_name(f"{picture.stem}-{self._videos}{picture.suffix}")
+        part = picture.with_name(f"{picture.name}.part")
         try:
-            picture.write_bytes(draw_timeline(timeline, os.path.basename(path)))
+            part.write_bytes(draw_timeline(timeline, os.path.basename(path)))
+            part.replace(picture)
         except OSError as error:
-            raise RunError(f"{picture} cannot be written: {error.strerror}") from None
+            with suppress(OSError):
+                part.unlink()
+            raise _unwritten(picture, error) from None
 
 
 @contextmanager
@@ -129,7 +133,24 @@ def _writable_file(path: Path) -> Iterator[TextIO]:
         with path.open("w", encoding="utf-8", errors="backslashreplace", newline="") as file:
             yield file
     except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror}") from None
+        raise _unwritten(path, error) from None
+
+
+class _Table:
+    """Passes records on to a timeline's table; what goes wrong names its file, not that of --out."""
+
+    def __init__(self, path: Path, table: TimelineCsv) -> None:
+        self._path, self._table = path, table
+
+    def write(self, record: FrameRecord) -> None:
+        try:
+            self._table.write(record)
+        except OSError as error:
+            raise _unwritten(self._path, error) from None
+
+
+def _unwritten(path: Path, error: OSError) -> RunError:
+    return RunError(f"{path} cannot be written: {error.strerror}", "free some space or name another file")
 
 
 def mixed_records(

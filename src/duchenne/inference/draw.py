@@ -6,6 +6,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,9 @@ class DrawingFolder:
             with path.open("xb") as file:  # never through a link, never over a file
                 file.write(jpeg.tobytes())
         except OSError as error:
+            if not isinstance(error, FileExistsError):
+                with suppress(OSError):
+                    path.unlink()  # a half of a picture
             raise RunError(f"{path} cannot be written: {error.strerror}", "free some space") from None
         return path
 

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ..artifacts import VIEWS, Artifact
-from ..errors import DataError, RecipeError, did_you_mean
+from ..artifacts import Artifact
+from ..errors import DataError, RecipeError
 from .ahead import ahead
 from .detector import MIN_FACE, make_finder
 from .faces import FaceFinder
@@ -120,8 +120,7 @@ class Predictor:
         """Raise what `predict` raises of these arguments."""
         if batch_size < 1:
             raise RecipeError(f"batch_size must be at least 1, not {batch_size}")
-        if views not in VIEWS:
-            raise RecipeError(f"there is no view '{views}'", did_you_mean(views, VIEWS))
+        self.artifact.check_views(views)
         if not 0 <= abstain <= 1:
             raise RecipeError(f"abstain must be a score from 0 to 1, not {abstain}")
         if workers is not None and workers < 1:

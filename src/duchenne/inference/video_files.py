@@ -88,6 +88,7 @@ class DrawnVideo:
         self._first: tuple[float, Array] | None = None
         self._file: Any = None
         self._size = (0, 0)
+        self._written = 0
 
     def write(self, frame: Frame, record: FrameRecord) -> None:
         """Draw one frame; those of another size are brought to the first one's.
@@ -104,11 +105,19 @@ class DrawnVideo:
         self._put(drawn)
 
     def close(self) -> None:
-        """Finish the file."""
+        """Finish the file.
+
+        Raises:
+            RunError: Not all of it could be written; what there was is removed.
+        """
         if self._file is None and self._first is not None:
             self._open(1.0)
-        if self._file is not None:
-            self._file.release()
+        if self._file is None:
+            return
+        self._file.release()
+        if self._written > _frames_of(self._path):  # OpenCV itself says nothing of a full disk
+            self._path.unlink(missing_ok=True)
+            raise RunError(f"{self._path} cannot be written: its frames did not arrive", "free some space")
 
     def _open(self, rate: float) -> None:
         assert self._first is not None
@@ -126,4 +135,15 @@ class DrawnVideo:
     def _put(self, image: Array) -> None:
         if image.shape[1::-1] != self._size:
             image = np.asarray(cv2.resize(image, self._size, interpolation=cv2.INTER_AREA))
-        self._file.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        with quiet_decoder():
+            self._file.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+        self._written += 1
+
+
+def _frames_of(path: Path) -> float:
+    """Number of frames of an MP4 file by its index; 0 where there is none."""
+    with quiet_decoder():
+        capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+        frames = float(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+        capture.release()
+    return frames
