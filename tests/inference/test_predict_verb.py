@@ -204,7 +204,8 @@ def test_standard_output_on_a_full_disk_is_named(model: Path, images: Path) -> N
             [sys.executable, "-m", "duchenne", *words], stdout=full, stderr=subprocess.PIPE, text=True
         )
     assert done.returncode == 1
-    assert done.stderr == "error: standard output cannot be written: No space left on device\n  free some space\n"
+    said = "error: standard output cannot be written: No space left on device\n  free some space\n"
+    assert done.stderr == said
 
 
 def test_file_names_do_not_steer_the_terminal() -> None:
