@@ -18,6 +18,9 @@ SCHEMA = 1
 # A card is a few kB; a file above this is something else, and is not read into memory.
 _MAX_BYTES = 16 << 20
 
+# Far outside what is ever fitted (0.02 to 50); beyond it logits overflow, or all labels are equal.
+_TEMPERATURES = (1e-3, 1e3)
+
 _TYPES: dict[str, type] = {
     "schema": int, "name": str, "outputs": list, "preprocess": dict, "temperature": dict, "figures": dict,
     "terms": str, "data": dict, "training": dict, "versions": dict, "created": str, "model_sha256": str,
@@ -35,7 +38,7 @@ class Card:
         name: The recipe's id.
         outputs: What the model answers, in the order of the ONNX outputs' reading; each holds logits.
         preprocess: `duchenne.transforms.preprocess.Preprocess` as its ``to_json`` writes it.
-        temperature: Output name -> the positive number its logits are divided by; 1.0 where not named.
+        temperature: Output name -> the number (0.001 to 1000) its logits are divided by; 1.0 where not named.
         scaling: Output name -> ``scale`` and ``shift``, a number a label each: logits become
             ``logits * scale + shift`` first. Only where that was fitted.
         figures: The run's own figures, free JSON.
@@ -208,8 +211,9 @@ def _check_int8(int8: Mapping[str, Any]) -> None:
 def _temperature(name: str, value: Any, outputs: list[str]) -> float:
     if name not in outputs:
         raise RunError(f"card: field 'temperature': no output '{name}'", did_you_mean(name, outputs))
-    if not _is_number(value) or value <= 0:
-        raise RunError(f"card: field 'temperature.{name}' must be a number above 0, not {value!r}")
+    if not _is_number(value) or not _TEMPERATURES[0] <= value <= _TEMPERATURES[1]:
+        wanted = "a number from {:g} to {:g}".format(*_TEMPERATURES)
+        raise RunError(f"card: field 'temperature.{name}' must be {wanted}, not {value!r}")
     return float(value)
 
 
