@@ -99,7 +99,8 @@ def test_hidden_and_other_files_are_ignored(write_tree: Write) -> None:
 @pytest.mark.parametrize(
     ("kind", "said"),
     [
-        ("missing", "does not exist"),
+        ("missing", "the folder .* does not exist"),
+        ("a file", "set is a file, not a folder"),
         ("empty", "no images in class folders"),
         ("one class", r"one class only \(happy\)"),
         ("no images", "no images in class folders"),
@@ -107,7 +108,9 @@ def test_hidden_and_other_files_are_ignored(write_tree: Write) -> None:
 )
 def test_folders_without_a_task(tmp_path: Path, kind: str, said: str) -> None:
     root = tmp_path / "set"
-    if kind != "missing":
+    if kind == "a file":
+        _save(root.with_suffix(".png")).rename(root)
+    elif kind != "missing":
         root.mkdir()
     if kind == "one class":
         _save(root / "happy" / "a.png")

@@ -71,7 +71,10 @@ def load_folder(
     """
     root = Path(root)
     if not root.is_dir():
-        raise DataError(f"the folder {root} does not exist", LAYOUT)
+        raise DataError(
+            f"{root} is a file, not a folder" if root.exists() else f"the folder {root} does not exist",
+            LAYOUT,
+        )
     if manifest is None and (root / MANIFEST).is_file():
         manifest = MANIFEST
     if manifest is not None:
