@@ -150,7 +150,7 @@ def test_int8_of_another_model_or_missing(folder: Path) -> None:
     with pytest.raises(RunError, match="not the model of its card"):
         Artifact.load(folder, precision="int8")
     (folder / INT8).unlink()
-    with pytest.raises(RunError, match=r"cannot be read\n.*`duchenne export RUN .*--int8`") as missing:
+    with pytest.raises(RunError, match=r"cannot be read: .*\n.*`duchenne export RUN .*--int8`") as missing:
         Artifact.load(folder)
     assert "evaluate" not in str(missing.value)
     save_artifact(folder, conv_model(), card())
