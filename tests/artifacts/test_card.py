@@ -103,9 +103,12 @@ def test_each_missing_field_is_named(tmp_path: Path, key: str) -> None:
         ({"scaling": {"emotions": {}}}, "no output 'emotions'"),
         ({"scaling": {"emotion": {"scale": [1, 1]}}}, "'scaling.emotion' must be an object with scale and"),
         ({"scaling": {"emotion": {"scale": [1], "shift": [0, 0]}}}, "scale' must be a list of 2 numbers"),
-        ({"scaling": {"emotion": {"scale": [1, 0], "shift": [0, 0]}}}, "a list of 2 numbers above 0"),
+        (
+            {"scaling": {"emotion": {"scale": [1, 0], "shift": [0, 0]}}},
+            "2 numbers from 0.001 to 1000",
+        ),
         ({"scaling": {"emotion": {"scale": [1, 1], "shift": [0, "0"]}}}, "shift' must be a list of 2"),
-        ({"scaling": {"emotion": {"scale": [1, 1], "shift": [0, 1e999]}}}, "shift' must be a list of 2"),
+        ({"scaling": {"emotion": {"scale": [1, 1], "shift": [0, 1001]}}}, "shift' must be a list of 2"),
         ({"terms": None}, "field 'terms' must be a string"),
     ],
 )

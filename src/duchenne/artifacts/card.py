@@ -18,7 +18,8 @@ SCHEMA = 1
 # A card is a few kB; a file above this is something else, and is not read into memory.
 _MAX_BYTES = 16 << 20
 
-# Far outside what is ever fitted (0.02 to 50); beyond it logits overflow, or all labels are equal.
+# Far outside what is ever fitted (0.02 to 50), as are its inverses; beyond it logits overflow, or all labels
+# are equal.
 _TEMPERATURES = (1e-3, 1e3)
 
 _TYPES: dict[str, type] = {
@@ -223,10 +224,11 @@ def _check_scaling(name: str, scaling: Any, sizes: Mapping[str, int]) -> None:
     if not isinstance(scaling, Mapping) or set(scaling) != {"scale", "shift"}:
         raise RunError(f"card: field 'scaling.{name}' must be an object with scale and shift")
     for key, values in scaling.items():
+        low, high = _TEMPERATURES if key == "scale" else (-_TEMPERATURES[1], _TEMPERATURES[1])
         good = isinstance(values, list) and len(values) == sizes[name] and all(map(_is_number, values))
-        if not good or (key == "scale" and min(values) <= 0):
-            wanted = "numbers above 0" if key == "scale" else "numbers"
-            raise RunError(f"card: field 'scaling.{name}.{key}' must be a list of {sizes[name]} {wanted}")
+        if not good or not all(low <= value <= high for value in values):
+            wanted = f"{sizes[name]} numbers from {low:g} to {high:g}"
+            raise RunError(f"card: field 'scaling.{name}.{key}' must be a list of {wanted}")
 
 
 def _is_number(value: Any) -> bool:

@@ -202,9 +202,8 @@ def _opened(out: Path | None) -> Iterator[TextIO]:
         try:
             yield sys.stdout
             sys.stdout.flush()
-        except (
-            BrokenPipeError
-        ):  # the reader (`head`) has seen enough; the interpreter's last flush must not fail
+        except BrokenPipeError:
+            # The reader (`head`) has seen enough; the interpreter's last flush must not fail.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(0) from None
         except OSError as error:
