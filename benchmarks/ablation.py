@@ -3,7 +3,7 @@
     python benchmarks/ablation.py run --data DATA --trials runs/ablation.jsonl
     python benchmarks/ablation.py write --trials runs/ablation.jsonl --out docs/flagship.md
 
-`run` trains fer-student, which the packaged net began from, whole and then without one ingredient at a time,
+`run` trains fer-student, from which the packaged net comes, whole and then without one ingredient at a time,
 with the teacher that lies in runs/fer-teacher (`duchenne train fer-teacher`), and appends a line each; lines
 that are there are left out, so it may be stopped and begun again. Accuracies are those of PublicTest
 (validation) in the last epoch; PrivateTest is not read. `write` puts the table between the page's two marks.
