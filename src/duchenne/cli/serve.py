@@ -63,7 +63,7 @@ def serve_command(
     Example: duchenne serve --model demo --port 8000
     """
     from ..inference import Predictor
-    from ..serve import Access, Limits, Server, bind, give_back_freed, is_loopback
+    from ..serve import Access, Limits, Server, bind, is_loopback
 
     access = Access(host, allow_host or (), _key(api_key_file))
     limits = Limits(
@@ -72,7 +72,6 @@ def serve_command(
         held_bytes=_whole(max_held_mib, _MIB), connections=max_connections, head_seconds=head_seconds,
         body_seconds=body_seconds, predict_seconds=predict_seconds,
     )  # fmt: skip
-    give_back_freed()
     folder = model_folder(model, runs)
     server = Server(
         Predictor.load(folder, threads=1, faces=faces, min_face=min_face), access, limits, workers

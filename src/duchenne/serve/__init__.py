@@ -3,7 +3,6 @@
 from .access import Access, is_loopback
 from .app import make_app
 from .limits import Limits
-from .memory import give_back_freed
 from .server import Server, bind
 
-__all__ = ["Access", "Limits", "Server", "bind", "give_back_freed", "is_loopback", "make_app"]
+__all__ = ["Access", "Limits", "Server", "bind", "is_loopback", "make_app"]
