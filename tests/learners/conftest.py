@@ -51,7 +51,8 @@ def make_learner() -> Callable[..., TorchLearner]:
     """A learner of a tiny net; keywords replace its settings, `epochs` and so on those of `train`."""
 
     def make(**changes: Any) -> TorchLearner:
-        train = {k: changes.pop(k) for k in ("epochs", "batch_size", "seed", "ema") if k in changes}
+        own = ("epochs", "batch_size", "seed", "ema", "precise_norms")
+        train = {k: changes.pop(k) for k in own if k in changes}
         settings: dict[str, Any] = {
             "model": "smallnet",
             "args": {"filters": [4, 6], "batch_norm": False},

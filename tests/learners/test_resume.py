@@ -34,6 +34,7 @@ CASES: dict[str, dict[str, Any]] = {
         "optimizer": Optimizer(name="adamw", lr=0.01, weight_decay=0.1),
         "ema": 0.9,
     },
+    "precise norms": {**DROPOUT, "precise_norms": True, "augment": Augment(shift=0.2, brightness=0.3)},
     "everything": {
         **DROPOUT,
         "optimizer": Optimizer(name="adamw", lr=0.01, weight_decay=0.01),

@@ -327,6 +327,8 @@ def _session(path: Path, content: bytes, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    # Threads that wait for work in circles take the CPU from those that read photographs and find faces.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3  # errors; they are raised, and said once
     try:
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -44,8 +44,13 @@ TimelineFiles = Annotated[
 ]
 
 
-def make_settings(every: int | None, fps: float | None, smooth: float | None) -> VideoSettings:
-    """What the options say; raises RecipeError where they contradict each other or are out of range."""
+def make_settings(every: int | None, fps: float | None, smooth: float | None) -> VideoSettings | None:
+    """What the options say, None where they say nothing.
+
+    Raises RecipeError where they contradict each other or are out of range.
+    """
+    if every is None and fps is None and smooth is None:
+        return None  # what is about videos is imported where there are any
     from ..inference import VideoSettings
 
     if every is not None and fps is not None:
@@ -157,7 +162,7 @@ def mixed_records(
     predictor: Predictor,
     sources: Sequence[Source],
     moving: Sequence[bool],
-    settings: VideoSettings,
+    settings: VideoSettings | None,
     timelines: Timelines,
     drawing: DrawingFolder | None,
     *,
@@ -188,7 +193,7 @@ def mixed_records(
 def _video(
     predictor: Predictor,
     path: str,
-    settings: VideoSettings,
+    settings: VideoSettings | None,
     takers: Sequence[Any],
     drawing: DrawingFolder | None,
     asked: dict[str, Any],

@@ -254,6 +254,9 @@ class Train(Section):
         ema: Decay per update of an exponential moving average of the weights and of batch norm's statistics,
             which is then what is validated and kept; 0: off. The n-th update's decay is at most
             (1 + n) / (10 + n), so that the first weights do not linger.
+        precise_norms: Before each validation, take batch norms' statistics anew from training images without
+            augmentation, of the weights that are validated and kept (their average, with `ema`). Torch only.
+            Source: Wu & Johnson 2021, "Rethinking 'Batch' in BatchNorm", section 3.
         precision: Lightning Fabric's name: "32-true", "bf16-mixed" or "16-mixed".
         feature_copies: Of a frozen body's pooled features so many augmented copies of each image are kept,
             and taken in turn, one an epoch; 0: augmented images go through the body in every epoch. (Without
@@ -264,6 +267,7 @@ class Train(Section):
     batch_size: Count = 128
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    precise_norms: bool = False
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     feature_copies: Annotated[int, Field(ge=0)] = 0
 

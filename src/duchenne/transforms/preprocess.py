@@ -16,14 +16,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from math import isfinite, sqrt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import DataError, RecipeError, did_you_mean
-from ..features import Features
+
+if TYPE_CHECKING:
+    from ..features import Features
 
 SCHEMA = 1
 INTERPOLATIONS = ("auto", "area", "bilinear")
@@ -112,6 +114,8 @@ class Preprocess:
         if self.features is None or (isinstance(self.features, list | tuple) and not self.features):
             object.__setattr__(self, "features", None)
             return
+        from ..features import Features  # few nets take any
+
         if not isinstance(self.features, Features):
             object.__setattr__(self, "features", Features.from_json(self.features))
         assert self.features is not None
