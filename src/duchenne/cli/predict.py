@@ -146,8 +146,7 @@ def _keep_memory() -> None:
 
     New pages, which the system fills with zeros, were a fourteenth of the whole start.
     """
-    libc = CDLL(None) if sys.platform == "linux" else None
-    if hasattr(libc, "mallopt"):  # other C libraries have none
+    if sys.platform == "linux" and hasattr(libc := CDLL(None), "mallopt"):  # not in every C library
         for option, size in _MALLOC.items():
             libc.mallopt(option, size)
 
