@@ -32,6 +32,8 @@ from duchenne.datasets.synthetic import load_synthetic
 from duchenne.inference import expand, find_model
 
 SIDE = 600
+# Seconds after which memory is read: freed pages go back a second after answers (`serve/memory.py`).
+SETTLED = 3.0
 
 
 def main() -> None:
@@ -58,6 +60,7 @@ def run(args: argparse.Namespace, model: Path, folder: list[Path]) -> None:
     rates: dict[str, list[float]] = {"folder": [], "server": []}
     try:
         talk(port, folder, expected, clients=8, photos=5)  # warm
+        time.sleep(SETTLED)
         before = memory(server.pid)
         for _ in range(args.rounds):
             some = [folder[i % len(folder)] for i in range(min(total, 400))]
@@ -66,6 +69,8 @@ def run(args: argparse.Namespace, model: Path, folder: list[Path]) -> None:
             done = talk(port, folder, expected, args.clients, args.photos)
             rates["server"].append(done["answered"] / done["seconds"])
             print(json.dumps(done), flush=True)
+        at_once = (memory(server.pid) - before) / 1024
+        time.sleep(SETTLED)
         grown = (memory(server.pid) - before) / 1024
     finally:
         server.terminate()
@@ -75,7 +80,10 @@ def run(args: argparse.Namespace, model: Path, folder: list[Path]) -> None:
         each = [round(r, 1) for r in rates[name.partition(",")[0]]]
         print(f"{name:24s} {rate:8.1f} photos/s   {each}")
     print(f"ratio                    {many / one:8.2f}   (to reach: 0.8)")
-    print(f"memory of the server     {grown:+8.1f} MiB (to reach: at most 50), of {before / 1024:.0f}")
+    print(
+        f"memory of the server     {grown:+8.1f} MiB (to reach: at most 50), of {before / 1024:.0f}; "
+        f"with the last answer {at_once:+.1f}"
+    )
     print(f"cores {len(os.sched_getaffinity(0))}, load {os.getloadavg()[0]:.1f} (others' work included)")
 
 
