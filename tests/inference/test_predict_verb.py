@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import ctypes
 import io
 import json
 import os
@@ -151,6 +152,28 @@ def test_children_inherit_nothing_from_the_quick_start(
         assert os.environ.get("OPENBLAS_NUM_THREADS") == given
 
 
+@pytest.mark.skipif(
+    sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"), reason="this is glibc's"
+)
+@pytest.mark.parametrize("keeps", [False, True])
+def test_freed_memory_is_kept_for_use(keeps: bool) -> None:
+    """A block of 20 MB, the size of a photograph's pixels, stays with the process only where it shall."""
+    code = (
+        "import re\n"
+        "from pathlib import Path\n"
+        "from duchenne.cli.predict import _keep_memory\n"
+        "def kilobytes():\n"
+        "    return int(re.search(r'VmRSS:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
+        f"{'_keep_memory()' if keeps else ''}\n"
+        "before = kilobytes()\n"
+        "block = b'x' * (20 << 20)\n"
+        "del block\n"
+        "print(kilobytes() - before)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert (int(done.stdout) > 15_000) == keeps, done.stdout
+
+
 def test_newest_run_is_the_default(
     call: Any, images: Path, tmp_path: Path, save_run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -276,6 +299,8 @@ def test_it_imports_neither_torch_nor_scikit_learn(model: Path, images: Path) ->
         f"app([{str(images)!r}, '--model', {str(model)!r}, '--faces', 'whole'], standalone_mode=False)\n"
         "heavy = {'torch', 'sklearn', 'matplotlib', 'scipy', 'pandas', 'onnx', 'kornia'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+        "other = {'duchenne.features', 'duchenne.inference.tracks', 'duchenne.inference.video'}\n"
+        "assert not other & set(sys.modules), other & set(sys.modules)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
