@@ -107,6 +107,19 @@ def test_head_only_leaves_the_base_and_its_body(runs: Path) -> None:
     assert old["model/linear1.weight"].shape[1] + 1 == new["model/linear1.weight"].shape[1]
 
 
+def test_a_head_that_grows_leaves_the_norms_of_its_body(tmp_path: Path) -> None:
+    """A run whose norms were taken anew may grow either way; of a head alone they stay."""
+    torch_net = 'learner={name="torch", model="smallnet", args={filters=[3, 4]}}'
+    base = train(six(torch_net, "train.precise_norms=true", "train.epochs=1"), runs=tmp_path)
+    for which in ("all", "head"):
+        grown = grow(base, "happy", runs=tmp_path, which=which, epochs=1, name=which)
+        assert grown.run.recipe.train.precise_norms == (which == "all")
+    old, new = (load_file(r.checkpoint("best")) for r in (base, Run.open(tmp_path / "head")))
+    norms = [name for name in old if "running" in name]
+    assert norms
+    assert all(np.array_equal(old[name], new[name]) for name in norms)
+
+
 @pytest.mark.parametrize("which", ["all", "head"])
 def test_resumed_equals_unbroken(runs: Path, assert_same_training: Same, which: str) -> None:
     base = Run.open(runs / "six")

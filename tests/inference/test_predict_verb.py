@@ -155,22 +155,24 @@ def test_children_inherit_nothing_from_the_quick_start(
 @pytest.mark.skipif(
     sys.platform != "linux" or not hasattr(ctypes.CDLL(None), "mallopt"), reason="this is glibc's"
 )
-@pytest.mark.parametrize("keeps", [False, True])
-def test_freed_memory_is_kept_for_use(keeps: bool) -> None:
-    """A block of 20 MB, the size of a photograph's pixels, stays with the process only where it shall."""
+@pytest.mark.parametrize(("keeps", "variable"), [(False, ""), (True, ""), (False, "MALLOC_ARENA_MAX")])
+def test_freed_memory_is_kept_for_use(keeps: bool, variable: str) -> None:
+    """A block of 20 MB, the size of a photograph's pixels; the user's own settings of malloc stay."""
     code = (
         "import re\n"
         "from pathlib import Path\n"
         "from duchenne.cli.predict import _keep_memory\n"
         "def kilobytes():\n"
         "    return int(re.search(r'VmRSS:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
-        f"{'_keep_memory()' if keeps else ''}\n"
+        f"{'_keep_memory()' if keeps or variable else ''}\n"
         "before = kilobytes()\n"
         "block = b'x' * (20 << 20)\n"
         "del block\n"
         "print(kilobytes() - before)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    env = {name: v for name, v in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))}
+    env |= {variable: "4"} if variable else {}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
     assert (int(done.stdout) > 15_000) == keeps, done.stdout
 
 

@@ -134,6 +134,8 @@ def _grown_table(run: Run, output: Output, label: str, which: str, runs: Path) -
     table["start"] = {"run": _named(run, runs), "train": which}
     if run.recipe.learner.name == "trees":
         del table["train"]["epochs"]  # a tree a label: there is one more now
+    if which == "head":
+        table["train"]["precise_norms"] = False  # the body's batch norms stay as they are
     groups = {OLD: list(output.labels), NEW: [label]}
     table["evaluate"] = table["evaluate"] | {"groups": table["evaluate"]["groups"] | groups}
     return table

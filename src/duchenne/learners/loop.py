@@ -28,7 +28,7 @@ from .checkpoint import (
 from .contract import Listener, Row, denoiser_of, epoch_seed, positive_weights, stop_rule
 from .frozen import FeatureTable, copies_to_keep, is_frozen, keep_features
 from .losses import penalty, sample_losses, taught_losses, total_loss
-from .norms import check_norms, precise_norms
+from .norms import precise_norms
 from .optimizers import make_optimizer, parameter_groups
 from .plan import Outcome, Plan, Progress
 from .schedules import factor
@@ -72,7 +72,6 @@ class Loop:
     ) -> None:
         self.fabric, self.train, self.val, self.plan, self.listener = fabric, train, val, plan, listener
         optimizer = make_optimizer(parameter_groups(net, plan.optimizer), plan.optimizer)
-        check_norms(net, plan.train.precise_norms, not (plan.only_heads or is_frozen(net)))
         self.bare = net
         self.net, self.optimizer = fabric.setup(net, optimizer)
         ema = plan.train.ema
@@ -296,9 +295,10 @@ class Loop:
     def _take_norms(self) -> None:
         """Batch norms' statistics of what is validated and kept; every process takes the same."""
         net = self.bare if self.ema is None else self.ema.module
+        rows = np.arange(len(self.train)) if self.denoiser is None else np.flatnonzero(self.denoiser.rows)
+        seed = epoch_seed(self.plan.train.seed, 0)
         with self.fabric.autocast():
-            seed = epoch_seed(self.plan.train.seed, 0)
-            precise_norms(net, self.train, seed, lambda images: self.inputs(images, None))
+            precise_norms(net, self.train, rows, seed, lambda images: self.inputs(images, None))
 
     @torch.no_grad()
     def _validate(self, val: Source) -> Row:

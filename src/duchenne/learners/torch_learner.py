@@ -35,6 +35,7 @@ from .contract import (
 from .frozen import check_copies
 from .launch import launch, open_fabric
 from .loop import EVAL_BATCH
+from .norms import check_norms
 from .optimizers import parameter_groups
 from .plan import Plan
 from .start import Labels, Which, begins
@@ -142,6 +143,7 @@ class TorchLearner(FaceClassifier):
         torch.manual_seed(epoch_seed(plan.train.seed, 0))
         net = self._begun_net(storage)
         check_copies(net, plan.train, plan.augment)
+        check_norms(net, plan.train.precise_norms, plan.only_heads)
         plan = replace(plan, facts=self._facts(net))
         taught = self._taught()
         rows, weight = balanced(faces, self.balance or Balance(), plan.train.seed)
@@ -171,6 +173,7 @@ class TorchLearner(FaceClassifier):
         net = twin._begun_net(None)
         twin._taught()
         check_copies(net, plan.train, plan.augment)
+        check_norms(net, plan.train.precise_norms, plan.only_heads)
         parameter_groups(net, plan.optimizer)
         balanced(faces, twin.balance or Balance(), plan.train.seed)
         if val is not None:

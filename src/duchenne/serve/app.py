@@ -95,7 +95,7 @@ def make_app(workers: Workers, access: Access, limits: Limits) -> ASGIApp:
 
 async def _answer(request: Request, abstain: float, workers: Workers, limits: Limits) -> list[Record]:
     workers.gate.check()
-    held = Held(workers.gate)
+    held = Held(workers.gate, workers.memory)
     try:
         sources = await _sources(request, workers, limits, held)
         job = workers.start(sources, abstain)

@@ -10,14 +10,15 @@ from starlette.requests import Request
 
 from .gate import Gate
 from .limits import MIB, Limits
+from .memory import GiveBack
 from .refusal import Gone, Refused
 
 
 class Held:
     """The bytes that one request holds of the gate's; `drop` gives back what is left of them."""
 
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+    def __init__(self, gate: Gate, memory: GiveBack) -> None:
+        self._gate, self._memory = gate, memory
         self.size = 0
 
     def add(self, size: int) -> None:
@@ -29,6 +30,7 @@ class Held:
         """Give all back."""
         self._gate.drop(self.size)
         self.size = 0
+        self._memory.soon()
 
 
 async def chunks(request: Request, limits: Limits, held: Held) -> AsyncIterator[bytes]:

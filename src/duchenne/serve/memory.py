@@ -8,7 +8,8 @@ import sys
 from collections.abc import Callable
 from concurrent.futures import Executor
 
-# Seconds from an image's end to the call, which then stands for all images that ended meanwhile.
+# Seconds from a request's end to the call, which then stands for all that ended meanwhile: under load there
+# is one a second.
 PAUSE = 1.0
 
 
@@ -22,11 +23,11 @@ def give_back() -> None:
 
 
 class GiveBack:
-    """Calls `give_back` in a thread, a while after images were answered: once however many they were.
+    """Calls `give_back` in a thread, a while after requests ended: once however many they were.
 
     Args:
-        pool: Its thread makes the call, which takes some milliseconds and lets other threads run.
-        pause: Seconds from the first image to the call.
+        pool: Its thread makes the call, which takes some milliseconds, without the interpreter's lock.
+        pause: Seconds from the first request to the call.
         call: What is called.
     """
 
@@ -35,7 +36,7 @@ class GiveBack:
         self._timer: asyncio.TimerHandle | None = None
 
     def soon(self) -> None:
-        """Note, on the event loop, that an image was answered."""
+        """Note, on the event loop, that memory was freed."""
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(self._pause, self._now)
 

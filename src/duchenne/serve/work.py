@@ -53,7 +53,7 @@ class Workers:
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="duchenne-serve")
         # Documents of many megabytes would hold up all other requests on the loop.
         self.reader = ThreadPoolExecutor(1, thread_name_prefix="duchenne-json")
-        self._memory = GiveBack(self.reader)
+        self.memory = GiveBack(self.reader)
 
     def start(self, sources: list[Source], abstain: float) -> Job:
         """Put the images in the queue. Raises `Refused` (429) where it is full."""
@@ -126,7 +126,6 @@ class Workers:
     def _count(self, job: Job, seconds: float) -> None:
         """On the loop: one image of the job is done."""
         self.gate.took(seconds)
-        self._memory.soon()
         job.left -= 1
         if not job.left and not job.done.done():
             job.done.set_result(None)
