@@ -43,7 +43,9 @@ def main() -> None:
     for what in ("own", "precise"):
         if what == "precise":
             source = Source(faces.where("train"), learner.preprocess)
-            precise_norms(learner.net_, source, 0, lambda images: inputs(learner, images))
+            precise_norms(
+                learner.net_, source, np.arange(len(source)), 0, lambda images: inputs(learner, images)
+            )
         for part in (val, mirrored):
             print(f"{what:8} {figures(learner, part)}", flush=True)
 

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from .sidebyside import side_by_side
 from .sources import Source
 
 Done = TypeVar("Done")
@@ -32,7 +33,8 @@ def ahead(
         function: May run in several threads at once.
         sources: Read in the caller's thread. Arrays are copied, so that a generator may reuse its buffer.
         workers: Threads; 1: none, each source is done before the next one is taken. Default: the CPUs this
-            process may use, at most 8. No thread starts for a single source.
+            process may use, at most 8. No thread starts for a single source. While there are several, OpenCV
+            uses one thread a call.
 
     Raises:
         What the function raises, at its source's turn.
@@ -50,21 +52,22 @@ def ahead(
         yield function(first)
         return
     pending: deque[Future[Done]] = deque()
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="duchenne-read")
-    try:
-        pending.append(pool.submit(function, first))
-        source: Source | None = second
-        while source is not None:
-            source = _own(source)
-            held = isinstance(source.data, (np.ndarray, bytes))
-            while len(pending) >= workers * (_PIXELS if held else _FILES):
+    with side_by_side():
+        pool = ThreadPoolExecutor(workers, thread_name_prefix="duchenne-read")
+        try:
+            pending.append(pool.submit(function, first))
+            source: Source | None = second
+            while source is not None:
+                source = _own(source)
+                held = isinstance(source.data, (np.ndarray, bytes))
+                while len(pending) >= workers * (_PIXELS if held else _FILES):
+                    yield pending.popleft().result()
+                pending.append(pool.submit(function, source))
+                source = next(sources, None)
+            while pending:
                 yield pending.popleft().result()
-            pending.append(pool.submit(function, source))
-            source = next(sources, None)
-        while pending:
-            yield pending.popleft().result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _own(source: Source) -> Source:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from contextlib import nullcontext
 
 import uvicorn
 
 from ..errors import RunError
 from ..inference import Predictor
+from ..inference.sidebyside import side_by_side
 from .access import Access
 from .app import make_app
 from .limits import Limits
@@ -76,7 +78,8 @@ class Server:
         logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
         logging.getLogger("python_multipart").setLevel(logging.CRITICAL)  # a client's mistakes are answered
         try:
-            self._server.run(sockets=[sock])
+            with side_by_side() if self._workers.count > 1 else nullcontext():
+                self._server.run(sockets=[sock])
         finally:
             self._workers.close()
             sock.close()

@@ -47,7 +47,7 @@ class Workers:
     """
 
     def __init__(self, predictor: Predictor, limits: Limits, count: int) -> None:
-        self.predictor = predictor
+        self.predictor, self.count = predictor, count
         self.gate = Gate(limits, count)
         self._limits = limits
         self._pool = ThreadPoolExecutor(count, thread_name_prefix="duchenne-serve")
