@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import pickle
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,9 +15,10 @@ import cv2
 import numpy as np
 import pytest
 
+from duchenne.artifacts import Artifact
 from duchenne.datasets.decode import decode_image
 from duchenne.errors import RecipeError, RunError
-from duchenne.inference import FINDERS, Predictor, WholeImage, detector_in_use, make_finder
+from duchenne.inference import FINDERS, MIN_FACE, Predictor, WholeImage, detector_in_use, make_finder
 from duchenne.inference.cascade import Cascade
 from duchenne.inference.faces import agreed, clipped
 from duchenne.inference.yunet import FILE, SHA256, YuNet
@@ -95,6 +97,29 @@ def test_finders_by_name(tmp_path: Path) -> None:
         make_finder("cascade", -1)
     with pytest.raises(RunError, match=r"yunet_2023mar.onnx cannot be read(.|\n)*duchenne detector fetch"):
         make_finder("yunet")
+
+
+def test_what_goes_on_meanwhile_begins_before_each_search(drawn_photo: DrawnPhoto) -> None:
+    begun: list[int] = []
+    finder = make_finder("cascade", meanwhile=lambda: begun.append(1))
+    assert not begun
+    image = drawn_photo((60, 60))
+    with_it = finder.find(image)
+    assert begun == [1]
+    assert [f.box for f in with_it] == [f.box for f in Cascade(min_face=MIN_FACE).find(image)]
+    pickle.loads(pickle.dumps(finder)).find(image)  # a copy does without
+    assert begun == [1]
+
+
+def test_a_predictor_has_its_net_opened_beside_the_first_search(
+    model: Path, drawn_photo: DrawnPhoto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[Artifact] = []
+    monkeypatch.setattr(Artifact, "begin", lambda self: begun.append(self))
+    predictor = Predictor(Artifact.load(model, wait=False), faces="cascade")
+    assert not begun
+    predictor.finder.find(drawn_photo((60, 60)))
+    assert begun == [predictor.artifact]
 
 
 def test_auto_without_the_file_is_the_cascade(model: Path) -> None:

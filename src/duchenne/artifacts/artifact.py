@@ -9,9 +9,9 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -23,6 +23,7 @@ from ..labels import Kind, Output
 from ..transforms.preprocess import Preprocess
 from .card import Card, replace_file
 from .metadata import about_card
+from .opening import Opening
 from .runtime import runtime, silence
 from .views import VIEWS, average_views
 
@@ -70,7 +71,7 @@ class Artifact:
         folder: Path,
         card: Card,
         preprocess: Preprocess,
-        session: Future[Any],
+        session: Opening,
         precision: Literal["fp32", "int8"] = "fp32",
         threads: int | None = None,
     ) -> None:
@@ -99,8 +100,9 @@ class Artifact:
             folder: Holds model.onnx and card.json, and perhaps model.int8.onnx.
             threads: Of one model call; as many as this process may use by default.
             precision: "fp32", "int8", or "default": int8 where the card says that it may stand for the other.
-            wait: False: a thread reads and opens the model meanwhile, and what is wrong with it is raised by
-                `ready` or the first call. Until `ready` returns, nothing may write to the environment.
+            wait: False: the model is read and opened by `ready` or the first call, which raises what is wrong
+                with it; or in a thread, from `begin` on. From then until `ready` returns, nothing may write
+                to the environment.
 
         Raises:
             RunError: A file is missing, cut short or broken, or model and card do not fit each other.
@@ -129,16 +131,16 @@ class Artifact:
                 f"{folder} holds no int8 model", "`duchenne export RUN --out DIR --int8` makes one"
             )
         path = folder / (INT8 if chosen == "int8" else MODEL)
-        session: Future[Any] = Future()
+        # Here, not in the thread: C code that reads the environment while it is written to crashes.
+        silence()
+        session = Opening(partial(_open, path, card, preprocess, threads))
         if wait:
-            session.set_result(_open(path, card, preprocess, threads))
-        else:
-            # Here, not in the thread: C code that reads the environment while it is written to crashes.
-            silence()
-            pool = ThreadPoolExecutor(1, thread_name_prefix="duchenne-open")
-            session = pool.submit(_open, path, card, preprocess, threads)
-            pool.shutdown(wait=False)
+            session.result()
         return cls(folder, card, preprocess, session, chosen, threads)
+
+    def begin(self) -> None:
+        """Have the net opened in a thread, where it is not open yet; returns at once."""
+        self._session.begin()
 
     def ready(self) -> None:
         """Wait until the net is open. Raises as `load` what is wrong with its file."""

@@ -88,8 +88,9 @@ def predict_command(
     if as_json and format not in (None, "jsonl"):
         raise RecipeError(f"--json is --format jsonl, and --format {format} is asked for", "give one of them")
     kind = _format(format or ("jsonl" if as_json else None), out)
+    # Opened beside the first search for faces: importing onnxruntime and that search take the same time.
     artifact = Artifact.load(model_folder(model, runs), wait=False)
-    with importing():  # while the net is opened
+    with importing():
         from ..datasets.decode import SUFFIXES
         from ..inference import Predictor, expand, is_video
         from ..inference.videofile import VIDEO_SUFFIXES

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from ..errors import RunError
 from .align import CASCADE_MARGIN, crop_by_box
-from .faces import FoundFace, agreed, clipped, in_order
+from .faces import FoundFace, Meanwhile, agreed, clipped, in_order, nothing
 
 Array = npt.NDArray[Any]
 Boxes = npt.NDArray[np.float64]
@@ -41,13 +41,15 @@ class Cascade:
 
     Args:
         min_face: Faces narrower or lower than this many pixels of the image are left out.
+        meanwhile: Called in the moment before each search; a copy does without.
 
     Raises:
         RunError: This OpenCV comes without the cascade.
     """
 
-    def __init__(self, min_face: int = 0) -> None:
+    def __init__(self, min_face: int = 0, meanwhile: Meanwhile = nothing) -> None:
         self.min_face = min_face
+        self._meanwhile = meanwhile
         self._idle: deque[Any] = deque([_cascade()])  # a cascade keeps the image it looks at: one a call
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -79,6 +81,7 @@ class Cascade:
             cascade = self._idle.pop()
         except IndexError:
             cascade = _cascade()
+        self._meanwhile()
         boxes, windows = _windows(cascade, grey, least)
         parts = [_about(box, grey.shape, least) for box in (boxes[i] for i, _ in agreed(boxes, windows))]
         if sum((right - left) * (low - top) for left, top, right, low, *_ in parts) > grey.size:

@@ -8,33 +8,36 @@ from dataclasses import dataclass
 
 from ..errors import RecipeError, did_you_mean
 from .cascade import Cascade
-from .faces import FaceFinder, WholeImage
+from .faces import FaceFinder, Meanwhile, WholeImage, nothing
 from .yunet import VARIABLE, YuNet, has_yunet, yunet_path
 
 # Below it a face has fewer pixels than any label could be read of (FER2013's have 48, scaled from any size).
 MIN_FACE = 20
 
 
-def _auto(min_face: int) -> FaceFinder:
-    return YuNet(min_face=min_face) if has_yunet() else Cascade(min_face)
+def _auto(min_face: int, meanwhile: Meanwhile) -> FaceFinder:
+    return YuNet(None, min_face, meanwhile) if has_yunet() else Cascade(min_face, meanwhile)
 
 
-# Name -> finder for a least side of faces in pixels.
-FINDERS: dict[str, Callable[[int], FaceFinder]] = {
+# Name -> finder for a least side of faces in pixels, and for what is to go on beside a search.
+FINDERS: dict[str, Callable[[int, Meanwhile], FaceFinder]] = {
     "auto": _auto,  # YuNet where its file is there, else the cascade
-    "yunet": lambda min_face: YuNet(min_face=min_face),
+    "yunet": lambda min_face, meanwhile: YuNet(None, min_face, meanwhile),
     "cascade": Cascade,
-    "whole": lambda min_face: WholeImage(),
+    "whole": lambda min_face, meanwhile: WholeImage(),
 }
 
 
-def make_finder(faces: str | FaceFinder = "auto", min_face: int = MIN_FACE) -> FaceFinder:
+def make_finder(
+    faces: str | FaceFinder = "auto", min_face: int = MIN_FACE, meanwhile: Meanwhile = nothing
+) -> FaceFinder:
     """The finder of a name in `FINDERS`; a finder is given back as it is.
 
     Args:
         faces: "auto" (YuNet where its file is there, else the cascade), "yunet", "cascade", "whole" (each
             image is one face), or an object with the method of `FaceFinder`.
         min_face: Faces of a smaller width or height in pixels are left out; not by "whole".
+        meanwhile: Called in the moment before each search, by "yunet" and "cascade": must return at once.
 
     Raises:
         RecipeError: No such name, or min_face below 0.
@@ -51,7 +54,7 @@ def make_finder(faces: str | FaceFinder = "auto", min_face: int = MIN_FACE) -> F
         raise RecipeError(f"there is no face finder '{faces}'", did_you_mean(faces, FINDERS))
     if min_face < 0:
         raise RecipeError(f"min_face must be at least 0, not {min_face}")
-    return FINDERS[faces](min_face)
+    return FINDERS[faces](min_face, meanwhile)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,6 +11,9 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 Box = tuple[int, int, int, int]
+# What a finder calls just before it searches, in C++ and without Python's lock: what is then begun in another
+# thread goes on beside the search.
+Meanwhile = Callable[[], None]
 
 # Of two boxes that share more than this part of the smaller one, the less certain is the same face again.
 # Non-maximum suppression by intersection over union leaves a small box within a large one standing.
@@ -53,6 +57,10 @@ class WholeImage:
     def find(self, image: Array) -> list[FoundFace]:
         """The image itself, without a score."""
         return [FoundFace((0, 0, image.shape[1], image.shape[0]), None, image)]
+
+
+def nothing() -> None:
+    """For finders beside whose search nothing is to be done."""
 
 
 def clipped(box: npt.NDArray[np.float64], image: Array) -> Box | None:

@@ -55,8 +55,8 @@ class Predictor:
             raise TypeError(
                 f"artifact is an Artifact, not {kind}; Predictor.load(folder) reads a model's folder"
             )
-        self.finder: FaceFinder = make_finder(faces, min_face)
         self.artifact = Artifact.load(default_model()) if artifact is None else artifact
+        self.finder: FaceFinder = make_finder(faces, min_face, self.artifact.begin)
 
     @classmethod
     def load(

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ..datasets.cache import cache_root
 from ..errors import RunError
 from .align import YUNET_MARGIN, crop_by_box, crop_by_eyes
-from .faces import FoundFace, agreed, clipped, in_order
+from .faces import FoundFace, Meanwhile, agreed, clipped, in_order, nothing
 
 Array = npt.NDArray[Any]
 
@@ -83,14 +83,16 @@ class YuNet:
     Args:
         path: The file; default `yunet_path`.
         min_face: Faces whose box is narrower or lower than this many pixels of the image are left out.
+        meanwhile: Called in the moment before each search; a copy does without.
 
     Raises:
         RunError: As `read_yunet`.
     """
 
-    def __init__(self, path: Path | None = None, min_face: int = 0) -> None:
+    def __init__(self, path: Path | None = None, min_face: int = 0, meanwhile: Meanwhile = nothing) -> None:
         self.path = yunet_path() if path is None else path
         self.min_face = min_face
+        self._meanwhile = meanwhile
         self._model = np.frombuffer(read_yunet(self.path), np.uint8)
         self._idle: deque[Any] = deque()  # a net keeps the size of its input: one a call
 
@@ -127,6 +129,7 @@ class YuNet:
             nothing = np.zeros(0, np.uint8)
             net = cv2.FaceDetectorYN.create("onnx", self._model, nothing, (320, 320), SCORE, OVERLAP, 5000)
         net.setInputSize(image.shape[1::-1])
+        self._meanwhile()
         rows: Any = net.detect(image)[1]
         self._idle.append(net)
         return np.zeros((0, 15), np.float32) if rows is None else np.asarray(rows, np.float32)
