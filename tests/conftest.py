@@ -31,4 +31,4 @@ def data_dir() -> Path:
 @pytest.fixture(autouse=True)
 def _own_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """What `predict` asks of malloc holds for its whole process, in which other tests measure memory."""
-    monkeypatch.setattr("duchenne.cli.predict._keep_memory", lambda: None)
+    monkeypatch.setattr("duchenne.cli.predicting._keep_memory", lambda: None)

@@ -20,7 +20,8 @@ import typer
 from typer.testing import CliRunner, Result
 
 from duchenne.cli.live import Bars
-from duchenne.cli.predict import _writer, predict_command
+from duchenne.cli.predict import predict_command
+from duchenne.cli.predicting import _writer
 from duchenne.cli.text import TextWriter, printable
 from duchenne.errors import RecipeError, RunError
 from duchenne.inference import Predictor, csv_columns
@@ -161,7 +162,7 @@ def test_freed_memory_is_kept_for_use(keeps: bool, variable: str) -> None:
     code = (
         "import re\n"
         "from pathlib import Path\n"
-        "from duchenne.cli.predict import _keep_memory\n"
+        "from duchenne.cli.predicting import _keep_memory\n"
         "def kilobytes():\n"
         "    return int(re.search(r'VmRSS:\\s+(\\d+)', Path('/proc/self/status').read_text())[1])\n"
         f"{'_keep_memory()' if keeps or variable else ''}\n"

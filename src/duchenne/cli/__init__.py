@@ -7,7 +7,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
@@ -55,12 +55,11 @@ def main() -> None:
     """Entry point of ``duchenne``: user errors become one message and an exit code, never a traceback."""
     with importing():
         from ..errors import DuchenneError, MissingExtraError
-        from .app import make_app
 
     _fill_closed_streams()
     before = signal.signal(signal.SIGTERM, _terminate)
     try:
-        make_app(sys.argv[1:])()
+        _run(sys.argv[1:])
     except DuchenneError as error:
         _fail(str(error), error.exit_code)
     except ModuleNotFoundError as error:
@@ -90,6 +89,23 @@ def main() -> None:
         raise
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _run(words: Sequence[str]) -> None:
+    """Do what the words say. `predict` with nothing but paths needs no parser: a tenth of its start."""
+    if len(words) > 1 and words[0] == "predict" and all(w == "-" or w[:1] != "-" for w in words[1:]):
+        with importing():
+            from .predicting import predict_paths
+
+        try:
+            predict_paths(words[1:])
+        except KeyboardInterrupt as stop:
+            sys.exit(TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED)
+        sys.exit(0)
+    with importing():
+        from .app import make_app
+
+    make_app(words)()
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from .options import RUNS, AsJson, RunsDir, open_run, print_json
+from .model import RUNS
+from .options import AsJson, RunsDir, open_run, print_json
 
 
 def compare_command(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import RUNS, AllowMissing, AsJson, RunsDir, loader_options, open_run, percent, print_json
+from .model import RUNS
+from .options import AllowMissing, AsJson, RunsDir, loader_options, open_run, percent, print_json
 
 if TYPE_CHECKING:
     from ..experiment.evaluate import Evaluated

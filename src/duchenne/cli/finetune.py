@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .options import RUNS, Accelerator, AsJson, Devices, Overrides, RunsDir, print_json
+from .model import RUNS
+from .options import Accelerator, AsJson, Devices, Overrides, RunsDir, print_json
 from .text import printable
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .model import RUNS
 from .options import (
-    RUNS,
     Accelerator,
     AsJson,
     DataDir,

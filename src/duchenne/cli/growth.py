@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .options import RUNS, RunsDir, open_run
+from .model import RUNS
+from .options import RunsDir, open_run
 
 
 def growth_command(

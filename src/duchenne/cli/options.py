@@ -58,6 +58,25 @@ MinFace = Annotated[
 Abstain = Annotated[
     float, typer.Option(min=0, max=1, metavar="SCORE", help="Say 'unsure' where the best score is below.")
 ]
+Every = Annotated[int | None, typer.Option(min=1, metavar="N", help="Videos: look at every N-th frame.")]
+Fps = Annotated[
+    float | None,
+    typer.Option(metavar="F", help="Videos: look at F frames a second. Default: 5, unless --every is given."),
+]
+Smooth = Annotated[
+    float | None,
+    typer.Option(
+        min=0, metavar="SECONDS", help="Videos: time constant of the smoothed scores. Default: 0.5; 0: none."
+    ),
+]
+TimelineFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Videos: who showed what when, as .csv (all videos) or as a picture .png (a second video's is "
+        "FILE-2.png); may be given twice.",
+    ),
+]
 Accelerator = Annotated[str, typer.Option(help="auto, cpu, cuda or mps.")]
 Devices = Annotated[int, typer.Option(min=1, help="Processes that share each batch.")]
 AllowMissing = Annotated[
@@ -67,8 +86,6 @@ AllowMissing = Annotated[
     ),
 ]
 
-RUNS = Path("runs")
-
 
 def open_run(name: str, runs: Path) -> Run:
     """Open a run given by folder, or by name under the runs folder. Raises RunError."""
@@ -76,19 +93,6 @@ def open_run(name: str, runs: Path) -> Run:
 
     direct = Path(name)
     return Run.open(direct if (direct / "run.json").is_file() else runs / name)
-
-
-def model_folder(model: str | None, runs: Path) -> Path:
-    """The folder of the model that ``--model`` names, or of the one meant without it. Raises RunError."""
-    from ..artifacts import packaged_model
-    from ..inference import default_model, find_model
-
-    if model is not None:
-        return find_model(model, runs)
-    folder = default_model(runs)
-    if folder != packaged_model():
-        typer.echo(f"model: {folder.parent} (the newest finished run; --model names another)", err=True)
-    return folder
 
 
 def loader_options(pairs: list[str], allow_missing: bool = False) -> dict[str, Any]:

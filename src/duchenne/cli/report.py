@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .options import RUNS, AsJson, DataDir, RunsDir, open_run, print_json
+from .model import RUNS
+from .options import AsJson, DataDir, RunsDir, open_run, print_json
 
 
 def report_command(

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .options import RUNS, Accelerator, AsJson, DataDir, Devices, RunsDir, print_json
+from .model import RUNS
+from .options import Accelerator, AsJson, DataDir, Devices, RunsDir, print_json
 
 if TYPE_CHECKING:
     from ..experiment import Run

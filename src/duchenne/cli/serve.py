@@ -12,7 +12,8 @@ from typing import Annotated
 import typer
 
 from ..errors import RecipeError
-from .options import RUNS, Faces, MinFace, ModelName, RunsDir, model_folder
+from .model import RUNS, model_folder
+from .options import Faces, MinFace, ModelName, RunsDir
 
 VARIABLE = "DUCHENNE_API_KEY"
 _MAX_KEY_FILE = 4096

@@ -1,13 +1,19 @@
-"""Records as text for people."""
+"""Text for people: records as a table, and what is said beside the output."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
     from ..inference import Record
     from ..labels import Output
+
+
+def tell(text: str, end: str = "\n") -> None:
+    """Say something on standard error."""
+    print(text, file=sys.stderr, end=end, flush=True)
 
 
 class TextWriter:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from .model import RUNS
 from .options import (
-    RUNS,
     Accelerator,
     AllowMissing,
     AsJson,

@@ -1,4 +1,4 @@
-"""The part of ``duchenne predict`` that is about videos: options, writers, timelines, throughput."""
+"""The part of ``duchenne predict`` that is about videos: writers, timelines, throughput."""
 
 from __future__ import annotations
 
@@ -10,38 +10,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TextIO, cast
-
-import typer
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from ..errors import RecipeError, RunError
-from .text import TextWriter, printable
+from .text import TextWriter, printable, tell
 
 if TYPE_CHECKING:
     from ..inference import FrameRecord, Predictor, Record, Source, VideoSettings
     from ..inference.draw import DrawingFolder
     from ..inference.timeline import Timeline, TimelineCsv
     from ..labels import Output
-
-Every = Annotated[int | None, typer.Option(min=1, metavar="N", help="Videos: look at every N-th frame.")]
-Fps = Annotated[
-    float | None,
-    typer.Option(metavar="F", help="Videos: look at F frames a second. Default: 5, unless --every is given."),
-]
-Smooth = Annotated[
-    float | None,
-    typer.Option(
-        min=0, metavar="SECONDS", help="Videos: time constant of the smoothed scores. Default: 0.5; 0: none."
-    ),
-]
-TimelineFiles = Annotated[
-    list[Path] | None,
-    typer.Option(
-        metavar="FILE",
-        help="Videos: who showed what when, as .csv (all videos) or as a picture .png (a second video's is "
-        "FILE-2.png); may be given twice.",
-    ),
-]
 
 
 def make_settings(every: int | None, fps: float | None, smooth: float | None) -> VideoSettings | None:
@@ -99,7 +77,7 @@ class Timelines:
     def __exit__(self, *raised: Any) -> None:
         self._stack.close()
         if self._pictures and not self._videos:
-            typer.echo("--timeline: no picture, for there was no video", err=True)
+            tell("--timeline: no picture, for there was no video")
 
     @contextmanager
     def video(self, path: str) -> Iterator[list[Any]]:
@@ -118,7 +96,7 @@ class Timelines:
         from ..inference.timeline_picture import draw_timeline
 
         if timeline.is_empty:
-            typer.echo(f"--timeline: no picture of {printable(path)}, for it has no readable frame", err=True)
+            tell(f"--timeline: no picture of {printable(path)}, for it has no readable frame")
             return
         if self._videos > 1:
             picture = picture.with_name(f"{picture.stem}-{self._videos}{picture.suffix}")
@@ -236,13 +214,11 @@ class _Pace:
         now = time.perf_counter()
         if self._live and now - self._said >= 1:
             self._said = now
-            typer.echo(f"\r{self._line()}\x1b[K", nl=False, err=True)
+            tell(f"\r{self._line()}\x1b[K", end="")
 
     def end(self) -> None:
         if self._frames:
-            typer.echo(
-                ("\r" if self._live else "") + self._line() + ("\x1b[K" if self._live else ""), err=True
-            )
+            tell(("\r" if self._live else "") + self._line() + ("\x1b[K" if self._live else ""))
 
     def _line(self) -> str:
         passed = max(time.perf_counter() - self._start, 1e-9)

@@ -11,7 +11,8 @@ import typer
 
 from ..errors import DataError
 from .live import Bars, Lines, Window
-from .options import RUNS, Abstain, AsJson, Faces, MinFace, ModelName, RunsDir, model_folder
+from .model import RUNS, model_folder
+from .options import Abstain, AsJson, Faces, MinFace, ModelName, RunsDir
 
 if TYPE_CHECKING:
     from ..inference.videofile import Frame, VideoFile
