@@ -3,8 +3,8 @@
     python benchmarks/calibration.py RUN [--data DIR]
 
 For each evaluated part: the error as it is; after one temperature, and after a scale and a shift a label,
-which are fitted by log loss on the very faces that are then measured, so that no other part could serve them
-better; the same probabilities in other numbers of bins; and what chance leaves where each label is drawn from
+which are fitted by log loss on the very faces that are then measured (with the ridge that `evaluate` uses,
+and without); the same probabilities in other numbers of bins; and what chance leaves where each label is drawn from
 the probabilities themselves. Nothing is fitted for use here.
 
 With --data also: whether the validation part's labels follow FER+'s votes as the training part's do. Logistic
@@ -25,7 +25,7 @@ from sklearn.linear_model import LogisticRegression
 
 from duchenne.build import build_faces
 from duchenne.evaluation import Predictions, expected_calibration_error, fit_scaling, fit_temperature
-from duchenne.evaluation.calibration import temper
+from duchenne.evaluation.calibration import RIDGE, temper
 from duchenne.experiment import Run
 
 Array = npt.NDArray[Any]
@@ -56,8 +56,10 @@ def errors(predictions: Predictions) -> str:
     probs = predictions.probs[name][truth >= 0]
     truth = truth[truth >= 0]
     logits = np.log(np.maximum(probs.astype(np.float64), 1e-12))
-    scale, shift = fit_scaling(logits, truth)
-    scaled = temper(np.exp(logits * np.array(scale) + np.array(shift)), 1.0)
+    scaled = {}
+    for ridge in (RIDGE, 0.0):
+        scale, shift = fit_scaling(logits, truth, ridge)
+        scaled[ridge] = temper(np.exp(logits * np.array(scale) + np.array(shift)), 1.0)
     rng = np.random.default_rng(0)
     steps = probs.cumsum(axis=1) / probs.sum(axis=1, keepdims=True)
     drawn = [
@@ -65,11 +67,15 @@ def errors(predictions: Predictions) -> str:
         for _ in range(DRAWS)
     ]
     others = ", ".join(f"{bins}: {percent(probs, truth, bins):.2f}%" for bins in BINS)
+    fitted = {
+        "temperature": temper(probs, fit_temperature(probs, truth)),
+        "scale and shift": scaled[RIDGE],
+        "without a ridge": scaled[0.0],
+    }
+    here = ", ".join(f"{how} {percent(p, truth):.2f}%" for how, p in fitted.items())
     return (
-        f"{len(truth):,} faces, calibration error {percent(probs, truth):.2f}%; fitted here: temperature "
-        f"{percent(temper(probs, fit_temperature(probs, truth)), truth):.2f}%, scale and shift "
-        f"{percent(scaled, truth):.2f}%; bins {others}; chance {np.mean(drawn):.2f}%, in 95 of 100 below "
-        f"{np.percentile(drawn, 95):.2f}%"
+        f"{len(truth):,} faces, calibration error {percent(probs, truth):.2f}%; fitted here: {here}; bins "
+        f"{others}; chance {np.mean(drawn):.2f}%, in 95 of 100 below {np.percentile(drawn, 95):.2f}%"
     )
 
 

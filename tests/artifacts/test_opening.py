@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier, Event, current_thread, main_thread
+from threading import Barrier, Event, Thread, current_thread, main_thread
 
 import pytest
 
@@ -32,9 +32,35 @@ def test_begun_or_not_it_is_opened_once_and_given_to_all() -> None:
 def test_begin_returns_while_it_is_being_opened() -> None:
     go = Event()
     opening = Opening(lambda: go.wait(30) and current_thread() is not main_thread())
-    assert not opening.begin().done()
+    opening.begin()
     go.set()
     assert opening.result() is True
+
+
+def test_unless_begun_it_is_opened_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert Opening(current_thread).result() is current_thread()
+
+    def none_left(self: Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(Thread, "start", none_left)
+    opening = Opening(current_thread)
+    opening.begin()
+    assert opening.result() is current_thread()
+
+
+def test_after_an_interrupt_the_next_one_opens_it() -> None:
+    turns = iter([KeyboardInterrupt(), None])
+
+    def interrupted_once() -> str:
+        if (stop := next(turns)) is not None:
+            raise stop
+        return "open"
+
+    opening = Opening(interrupted_once)
+    with pytest.raises(KeyboardInterrupt):
+        opening.result()
+    assert opening.result() == "open"
 
 
 def test_what_is_raised_is_raised_each_time() -> None:

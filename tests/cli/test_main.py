@@ -240,9 +240,10 @@ def test_an_interrupted_import_is_an_interruption(
 ) -> None:
     failed = ImportError("initialization failed")
     failed.__cause__ = signal_raised()
-    _raising(monkeypatch, failed)
-    answer = call("train")
-    assert (answer.code, answer.err) == (code, "")
+    for raised in (failed, signal_raised()):
+        _raising(monkeypatch, raised)
+        answer = call("train")
+        assert (answer.code, answer.err) == (code, "")
 
 
 def test_a_folder_that_is_gone_is_said(tmp_path: Path) -> None:

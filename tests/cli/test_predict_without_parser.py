@@ -93,6 +93,20 @@ def test_standard_input_needs_none_either(faces: Path) -> None:
     assert json.loads(done.stdout)["error"] is None
 
 
+def test_a_listener_of_standard_error_that_went_away_changes_no_code(faces: Path, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("no picture")
+    for options in ([], ["--top", "3"]):
+        for paths, code in (([bad], 1), ([bad, faces / "0.png"], 3), ([faces / "0.png"], 0)):
+            with subprocess.Popen(
+                [*COMMAND, "predict", *options, *map(str, paths)], stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            ) as process:  # fmt: skip
+                assert process.stderr is not None
+                process.stderr.close()
+            assert process.returncode == code, (options, paths)
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_signals_end_it_without_a_traceback(number: signal.Signals, code: int, tmp_path: Path) -> None:
     with subprocess.Popen(

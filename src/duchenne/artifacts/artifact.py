@@ -101,8 +101,8 @@ class Artifact:
             threads: Of one model call; as many as this process may use by default.
             precision: "fp32", "int8", or "default": int8 where the card says that it may stand for the other.
             wait: False: the model is read and opened by `ready` or the first call, which raises what is wrong
-                with it; or in a thread, from `begin` on. From then until `ready` returns, nothing may write
-                to the environment.
+                with it; or in a thread, from `begin` on, which a `Predictor` calls at its first search for
+                faces. From then until `ready` returns, nothing may write to the environment or fork.
 
         Raises:
             RunError: A file is missing, cut short or broken, or model and card do not fit each other.

@@ -77,6 +77,8 @@ def main() -> None:
         if error.errno not in _REFUSALS:
             raise
         _fail(f"{error.filename or 'a file'}: {error.strerror}")
+    except KeyboardInterrupt as interrupt:
+        sys.exit(TERMINATED if isinstance(interrupt, _Terminated) else INTERRUPTED)
     except Exception as error:
         # A library that is interrupted while it is imported says so by an error of its own.
         if not isinstance(stop := _cause(error), KeyboardInterrupt):
@@ -93,14 +95,13 @@ def main() -> None:
 
 def _run(words: Sequence[str]) -> None:
     """Do what the words say. `predict` with nothing but paths needs no parser: a tenth of its start."""
-    if len(words) > 1 and words[0] == "predict" and all(w == "-" or w[:1] != "-" for w in words[1:]):
+    paths = all(word == "-" or word[:1] != "-" for word in words[1:])
+    # On Windows the parser expands patterns and variables, as its shells do not.
+    if len(words) > 1 and words[0] == "predict" and paths and os.name != "nt":
         with importing():
             from .predicting import predict_paths
 
-        try:
-            predict_paths(words[1:])
-        except KeyboardInterrupt as stop:
-            sys.exit(TERMINATED if isinstance(stop, _Terminated) else INTERRUPTED)
+        predict_paths(words[1:])
         sys.exit(0)
     with importing():
         from .app import make_app

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .text import tell
+from .text import printable, tell
 
 RUNS = Path("runs")
 
@@ -18,5 +18,5 @@ def model_folder(model: str | None, runs: Path) -> Path:
         return find_model(model, runs)
     folder = default_model(runs)
     if folder != packaged_model():
-        tell(f"model: {folder.parent} (the newest finished run; --model names another)")
+        tell(f"model: {printable(str(folder.parent))} (the newest finished run; --model names another)")
     return folder

@@ -75,6 +75,8 @@ def predict_paths(paths: Sequence[str], wished: Wishes | None = None) -> None:
     kind = _format(wished.format, wished.out)
     # Opened beside the first search for faces: importing onnxruntime and that search take the same time.
     artifact = Artifact.load(model_folder(wished.model, wished.runs), wait=False)
+    if wished.faces == "whole":
+        artifact.begin()  # there is no search
     with importing():
         from ..datasets.decode import SUFFIXES
         from ..inference import Predictor, expand, is_video

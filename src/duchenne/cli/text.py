@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -12,8 +13,9 @@ if TYPE_CHECKING:
 
 
 def tell(text: str, end: str = "\n") -> None:
-    """Say something on standard error."""
-    print(text, file=sys.stderr, end=end, flush=True)
+    """Say something on standard error; where nobody can hear it, what is done goes on."""
+    with suppress(OSError):
+        print(text, file=sys.stderr, end=end, flush=True)
 
 
 class TextWriter:

@@ -116,7 +116,7 @@ def fit_temperature(probs: Array, targets: Array) -> float:
     return float(np.exp((low + high) / 2))
 
 
-def fit_scaling(logits: Array, targets: Array) -> tuple[list[float], list[float]]:
+def fit_scaling(logits: Array, targets: Array, ridge: float = RIDGE) -> tuple[list[float], list[float]]:
     """A scale and a shift for each label's logit with the least log loss; fit them on validation data.
 
     ``softmax(logits * scale + shift)`` are the probabilities. Unlike one temperature they can tell labels
@@ -125,6 +125,7 @@ def fit_scaling(logits: Array, targets: Array) -> tuple[list[float], list[float]
     Args:
         logits: ``(N, K)``.
         targets: ``(N,)`` codes, -1 where there is no label; or ``(N, K)`` votes.
+        ridge: What each squared step away from a common scale and no shift costs.
 
     Returns:
         K scales within 1 / `TEMPERATURES`, and K shifts with sum 0, to 4 digits.
@@ -149,10 +150,10 @@ def fit_scaling(logits: Array, targets: Array) -> tuple[list[float], list[float]
         logs -= logs.max(axis=1, keepdims=True)
         logs -= np.log(np.exp(logs).sum(axis=1, keepdims=True))
         apart = scale - scale.mean()
-        value = -(shares * logs).sum(axis=1).mean() + RIDGE * ((apart**2).sum() + (shift**2).sum())
+        value = -(shares * logs).sum(axis=1).mean() + ridge * ((apart**2).sum() + (shift**2).sum())
         slope = (np.exp(logs) - shares) / len(z)
         return value, np.concatenate(
-            [(slope * z).sum(axis=0) + 2 * RIDGE * apart, slope.sum(axis=0) + 2 * RIDGE * shift]
+            [(slope * z).sum(axis=0) + 2 * ridge * apart, slope.sum(axis=0) + 2 * ridge * shift]
         )
 
     ends = (1 / TEMPERATURES[1], 1 / TEMPERATURES[0])

@@ -15,16 +15,16 @@ from .yunet import VARIABLE, YuNet, has_yunet, yunet_path
 MIN_FACE = 20
 
 
-def _auto(min_face: int, meanwhile: Meanwhile) -> FaceFinder:
+def _auto(min_face: int, meanwhile: Meanwhile = nothing) -> FaceFinder:
     return YuNet(None, min_face, meanwhile) if has_yunet() else Cascade(min_face, meanwhile)
 
 
 # Name -> finder for a least side of faces in pixels, and for what is to go on beside a search.
-FINDERS: dict[str, Callable[[int, Meanwhile], FaceFinder]] = {
+FINDERS: dict[str, Callable[..., FaceFinder]] = {
     "auto": _auto,  # YuNet where its file is there, else the cascade
-    "yunet": lambda min_face, meanwhile: YuNet(None, min_face, meanwhile),
+    "yunet": lambda min_face, meanwhile=nothing: YuNet(None, min_face, meanwhile),
     "cascade": Cascade,
-    "whole": lambda min_face, meanwhile: WholeImage(),
+    "whole": lambda min_face, meanwhile=nothing: WholeImage(),
 }
 
 
@@ -44,17 +44,22 @@ def make_finder(
         TypeError: `faces` is neither a name nor has it a method ``find``.
         RunError: The detector's file is missing, or is another one.
     """
+    check_faces(faces, min_face)
+    return FINDERS[faces](min_face, meanwhile) if isinstance(faces, str) else faces
+
+
+def check_faces(faces: str | FaceFinder, min_face: int) -> None:
+    """Raise what `make_finder` raises of these arguments, before any file is read."""
     if not isinstance(faces, str):
         if not callable(getattr(faces, "find", None)):
             raise TypeError(
                 f"faces is a name ({', '.join(FINDERS)}) or a FaceFinder, not {type(faces).__name__}"
             )
-        return faces
+        return
     if faces not in FINDERS:
         raise RecipeError(f"there is no face finder '{faces}'", did_you_mean(faces, FINDERS))
     if min_face < 0:
         raise RecipeError(f"min_face must be at least 0, not {min_face}")
-    return FINDERS[faces](min_face, meanwhile)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from PIL import Image
 from ..artifacts import Artifact
 from ..errors import DataError, RecipeError
 from .ahead import ahead
-from .detector import MIN_FACE, make_finder
+from .detector import MIN_FACE, check_faces, make_finder
 from .faces import FaceFinder
 from .locate import artifact_of_run, default_model
 from .reading import read_image
@@ -55,6 +55,7 @@ class Predictor:
             raise TypeError(
                 f"artifact is an Artifact, not {kind}; Predictor.load(folder) reads a model's folder"
             )
+        check_faces(faces, min_face)
         self.artifact = Artifact.load(default_model()) if artifact is None else artifact
         self.finder: FaceFinder = make_finder(faces, min_face, self.artifact.begin)
 

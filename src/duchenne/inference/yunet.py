@@ -126,8 +126,8 @@ class YuNet:
         try:
             net = self._idle.pop()
         except IndexError:
-            nothing = np.zeros(0, np.uint8)
-            net = cv2.FaceDetectorYN.create("onnx", self._model, nothing, (320, 320), SCORE, OVERLAP, 5000)
+            settings = np.zeros(0, np.uint8)
+            net = cv2.FaceDetectorYN.create("onnx", self._model, settings, (320, 320), SCORE, OVERLAP, 5000)
         net.setInputSize(image.shape[1::-1])
         self._meanwhile()
         rows: Any = net.detect(image)[1]
