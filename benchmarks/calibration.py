@@ -4,8 +4,8 @@
 
 For each evaluated part: the error as it is; after one temperature, and after a scale and a shift a label,
 which are fitted by log loss on the very faces that are then measured (with the ridge that `evaluate` uses,
-and without); the same probabilities in other numbers of bins; and what chance leaves where each label is drawn from
-the probabilities themselves. Nothing is fitted for use here.
+and without); the same probabilities in other numbers of bins; and what chance leaves where each label is
+drawn from the probabilities themselves. Nothing is fitted for use here.
 
 With --data also: whether the validation part's labels follow FER+'s votes as the training part's do. Logistic
 regression of the label on the votes, of 7 eighths of Training, is held against the other eighth, and that of
