@@ -235,6 +235,15 @@ def test_weights_of_no_known_licence_carry_their_terms(trained: Run, tmp_path: P
     assert text.endswith("Research use.\n")
 
 
+def test_a_label_becomes_no_tag(trained_once: Run, tmp_path: Path) -> None:
+    card = ensure_artifact(trained_once).card
+    emotion = replace(card.outputs[0], labels=("<script>", *card.outputs[0].labels[1:]))
+    write_modelcard(trained_once, replace(card, outputs=(emotion, *card.outputs[1:])), tmp_path)
+    text = (tmp_path / "README.md").read_text()
+    assert "&lt;script>" in text
+    assert "<script>" not in text
+
+
 def test_action_units_stand_beside_what_needs_no_model(trained: Run, tmp_path: Path) -> None:
     evaluate(trained, splits=["test"])
     export_run(trained, tmp_path / "out")
@@ -304,6 +313,19 @@ def test_folders_of_others_are_not_written_over(trained_once: Run, tmp_path: Pat
     with pytest.raises(RunError, match="the run's own model"):
         export_run(trained_once, trained_once.artifact)
     assert (tmp_path / "README.md").read_text() == "mine"
+
+
+def test_nor_is_another_recipes_model_and_what_goes_is_said(trained_once: Run, tmp_path: Path) -> None:
+    done = export_run(trained_once, tmp_path / "out", int8=True)
+    assert not [note for note in done.notes if "removed" in note]
+    again = export_run(trained_once, tmp_path / "out")
+    assert "model.int8.onnx of the earlier export was removed; --int8 makes it anew" in again.notes
+    card = tmp_path / "out/card.json"
+    card.write_text(card.read_text().replace(f'"name": "{done.card.name}"', '"name": "other"', 1))
+    with pytest.raises(RunError, match="holds the model of 'other'"):
+        export_run(trained_once, tmp_path / "out")
+    card.write_text("{")  # a broken one is mended
+    assert export_run(trained_once, tmp_path / "out").card.name == done.card.name
 
 
 def test_without_data_there_is_a_model_but_no_int8(trained: Run, tmp_path: Path) -> None:

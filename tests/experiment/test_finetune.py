@@ -274,6 +274,12 @@ def test_the_verb(
     code, _, err = call("finetune", mine, "--epochs", 1, "--runs", tmp_path / "runs", "--name", "")
     assert code == 2
     assert "--name '' is not a plain folder name" in err
+    code, _, err = call("finetune", mine, "--epochs", 1, "--runs", tmp_path / "runs", "--name", "a\nb")
+    assert code == 2
+    assert r"--name 'a\nb' is not a plain folder name" in err
+    code, _, err = call("finetune", mine, "--epochs", 1, "--runs", tmp_path / "runs", "--time-limit", "nan")
+    assert code == 2
+    assert "nan is no number" in err
     code, out, err = call(
         "export", "finetune-mine", "--runs", tmp_path / "runs", "--out", tmp_path / "o", "--int8"
     )

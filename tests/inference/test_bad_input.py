@@ -16,7 +16,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from duchenne.errors import DataError, RunError
 from duchenne.inference import Predictor, Source, expand, is_video, predict_video
+from duchenne.inference.videofile import VideoFile
+from duchenne.inference.yunet import YuNet
 
 Ask = Callable[[bytes, str], Any]
 
@@ -127,6 +130,35 @@ def test_paths_that_are_no_file(model: Path, tmp_path: Path) -> None:
         assert words in str(record["error"])
         assert str(record["path"]) in str(record["error"])
     assert [bool(s.error) for s in expand(paths)] == [True] * 3
+
+
+def test_a_file_in_a_locked_folder_is_not_said_to_be_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.stat
+
+    def refuse(path: Any, *args: Any, **options: Any) -> Any:
+        if str(path).endswith("locked.png"):
+            raise PermissionError(13, "Permission denied")
+        return real(path, *args, **options)
+
+    monkeypatch.setattr(os, "stat", refuse)
+    (source,) = expand([tmp_path / "locked.png"])
+    assert source.error == f"{tmp_path / 'locked.png'} cannot be read: Permission denied"
+
+
+def test_an_array_beyond_the_limit_is_refused_before_it_is_copied(model: Path) -> None:
+    enormous = np.broadcast_to(np.uint8(0), (100_000, 100_000, 3))  # 28 GiB, if it were copied
+    small = np.zeros((9, 9), np.uint8)
+    records = list(Predictor.load(model, threads=1, faces="whole").predict([small, enormous, small]))
+    assert [r["error"] for r in records] == [None, "the image is too large: 100000x100000", None]
+
+
+@pytest.mark.parametrize("opens", [YuNet, VideoFile])
+def test_a_pipe_in_a_files_place_is_not_waited_for(opens: Callable[[Path], Any], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises((RunError, DataError), match=r"pipe is not a (regular )?file"):
+        opens(tmp_path / "pipe")
 
 
 def test_an_unreadable_file(

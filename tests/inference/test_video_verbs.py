@@ -125,6 +125,14 @@ def test_wrong_options_leave_the_old_files(call: Any, mixed: Path) -> None:
     assert not Path("o.csv.part").exists()
 
 
+def test_a_timeline_that_is_a_folder_is_said_at_once(call: Any, mixed: Path) -> None:
+    for name in ("t.png", "t.csv"):
+        Path(name).mkdir()
+        result = call("predict", "mixed", "--timeline", name, "--out", "o.jsonl")
+        assert "it is a folder" in str(result.exception)
+        assert not list(Path().glob("o.jsonl*"))
+
+
 def test_a_timeline_that_cannot_be_written_takes_no_record_away(
     call: Any, mixed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,8 @@ from .options import AsJson, DataDir, RunsDir, open_run, print_json
 def export_model_command(
     run: Annotated[str, typer.Argument(metavar="RUN", help="A run folder, or its name under --runs.")],
     out: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Gets the files: a new or empty folder.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Gets the files: new, empty or an earlier export."),
     ] = None,
     data: DataDir = None,
     runs: RunsDir = RUNS,
@@ -33,8 +34,9 @@ def export_model_command(
     """Export a run's best epoch: model.onnx, its card, and a README for people (a model card).
 
     The ONNX file carries labels, preprocess, temperature and terms, so that onnxruntime and NumPy are enough
-    to use it; README.md holds a script that does. With --int8, model.int8.onnx is made beside it and its loss
-    measured on the validation part; above 0.5 points it is not the default.
+    to use it; README.md holds a script that does, and reads the picture with OpenCV. With --int8,
+    model.int8.onnx is made beside it and its loss measured on the validation part; above 0.5
+    points it is not the default.
 
     Example: duchenne export demo --out demo-model --int8
     """

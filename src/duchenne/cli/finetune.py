@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from .model import RUNS
-from .options import Accelerator, AsJson, Devices, Overrides, RunsDir, print_json
+from .options import Accelerator, AsJson, Devices, Overrides, RunsDir, TimeLimit, print_json
 from .text import printable
 
 if TYPE_CHECKING:
@@ -28,9 +28,7 @@ def finetune_command(
     sets: Overrides = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with the run of that name.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Throw the run of that name away first.")] = False,
-    time_limit: Annotated[
-        float | None, typer.Option(min=0, metavar="MINUTES", help="Stop at the end of an epoch, resumable.")
-    ] = None,
+    time_limit: TimeLimit = None,
     accelerator: Accelerator = "auto",
     devices: Devices = 1,
     as_json: AsJson = False,

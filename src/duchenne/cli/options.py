@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,8 +35,20 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs."
 RecipeName = Annotated[str, typer.Argument(metavar="ID|FILE.toml", help="A packaged recipe, or a file.")]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with the run of that name.")]
 Force = Annotated[bool, typer.Option("--force", help="Throw the run of that name away first.")]
+
+
+def some_number(value: float | None) -> float | None:
+    """The value of a limit; refuses "nan", which is below no limit and above none."""
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter("nan is no number")
+    return value
+
+
 TimeLimit = Annotated[
-    float | None, typer.Option(min=0, metavar="MINUTES", help="Stop at the end of an epoch, resumable.")
+    float | None,
+    typer.Option(
+        min=0, metavar="MINUTES", help="Stop at the end of an epoch, resumable.", callback=some_number
+    ),
 ]
 ModelName = Annotated[
     str | None,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .model import RUNS
-from .options import Accelerator, AsJson, DataDir, Devices, RunsDir, print_json
+from .options import Accelerator, AsJson, DataDir, Devices, RunsDir, print_json, some_number
 
 if TYPE_CHECKING:
     from ..experiment import Run
@@ -25,7 +25,10 @@ def reproduce_command(
     runs: RunsDir = RUNS,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings per recipe.")] = 1,
     time_limit: Annotated[
-        float | None, typer.Option(min=0, metavar="MINUTES", help="For all of it; 0 trains nothing more.")
+        float | None,
+        typer.Option(
+            min=0, metavar="MINUTES", help="For all of it; 0 trains nothing more.", callback=some_number
+        ),
     ] = None,
     results: Annotated[Path, typer.Option(metavar="DIR", help="Gets ID.json.")] = Path("results"),
     page: Annotated[

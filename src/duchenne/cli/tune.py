@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .model import RUNS
-from .options import Accelerator, AsJson, DataDir, Overrides, RecipeName, RunsDir, print_json
+from .options import Accelerator, AsJson, DataDir, Overrides, RecipeName, RunsDir, print_json, some_number
 
 if TYPE_CHECKING:
     from ..experiment.search import Search, Trial
@@ -45,7 +45,10 @@ def tune_command(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Throw the search of that name away first.")] = False,
     time_limit: Annotated[
-        float | None, typer.Option(min=0, metavar="MINUTES", help="Stop then; the same command goes on.")
+        float | None,
+        typer.Option(
+            min=0, metavar="MINUTES", help="Stop then; the same command goes on.", callback=some_number
+        ),
     ] = None,
     stack: Annotated[
         bool, typer.Option("--stack", help="Train many small nets of learner scratch at once.")

@@ -57,6 +57,8 @@ class Timelines:
         for path in files:
             if path.suffix.lower() not in (".csv", ".png"):
                 raise RecipeError(f"--timeline {path}: not .csv or .png", "end its name in one of them")
+            if path.is_dir():
+                raise RunError(f"{path} cannot be written: it is a folder", "name a file in it")
             if not path.absolute().parent.is_dir():
                 raise RunError(f"{path} cannot be written: there is no folder {path.parent}", "make it first")
         self._outputs = outputs

@@ -12,7 +12,7 @@ import typer
 from ..errors import DataError
 from .live import Bars, Lines, Window
 from .model import RUNS, model_folder
-from .options import Abstain, AsJson, Faces, MinFace, ModelName, RunsDir
+from .options import Abstain, AsJson, Faces, MinFace, ModelName, RunsDir, some_number
 
 if TYPE_CHECKING:
     from ..inference.videofile import Frame, VideoFile
@@ -30,7 +30,7 @@ def webcam_command(
         float, typer.Option(min=0, metavar="SECONDS", help="Time constant of the smoothed scores; 0: none.")
     ] = 0.5,
     seconds: Annotated[
-        float | None, typer.Option(min=0, metavar="SECONDS", help="End after so long.")
+        float | None, typer.Option(min=0, metavar="SECONDS", help="End after so long.", callback=some_number)
     ] = None,
     views: Annotated[str, typer.Option(help="single, flip or ten-crop: views that are averaged.")] = "single",
     window: Annotated[

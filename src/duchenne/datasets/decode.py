@@ -21,8 +21,11 @@ MAX_PIXELS = 64_000_000  # 8000x8000; decoded RGB is then at most 192 MB
 # Only formats that decode in this process: Pillow would start Ghostscript for EPS.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 SUFFIXES = frozenset(
-    (".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".pbm")
-)
+    (
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm",
+        ".pbm",
+    )
+)  # fmt: skip
 # Pictures of other formats, by their ending: a folder of them is not passed over in silence.
 UNREAD_SUFFIXES = frozenset((".heic", ".heif", ".hif", ".avif", ".jxl"))
 # The same, and what else is taken for a picture, by their first bytes (ISO 14496-12 for the brands).
@@ -106,6 +109,8 @@ def _label(source: Path | bytes, name: str) -> str:
 
 def _open(source: Path | bytes, label: str, max_pixels: int) -> Image.Image:
     """Read the header and refuse what is too large."""
+    if isinstance(source, Path) and source.exists() and not (source.is_file() or source.is_dir()):
+        raise DataError(f"{label} is not a regular file")  # a pipe would be waited for
     try:
         with _WARNINGS, warnings.catch_warnings():
             warnings.simplefilter("ignore")

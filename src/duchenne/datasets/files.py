@@ -102,19 +102,23 @@ def read_files(
         if sum(_size(p) for p in paths) > cache_limit:
             # Compressed, they are over the limit already: not worth hashing.
             raise _TooLarge(_check_headers(paths, skip_broken, instead)[0])
-        cached = cached_arrays(
-            "images",
-            paths,
-            lambda: _decode_all(paths, skip_broken, cache_limit, instead),
-            cache_dir=cache_dir,
-            salt=f"skip_broken={skip_broken}",
-        )
+        if not all(p.is_file() for p in paths):  # what is no file has no content to know it again by
+            arrays, note = _decode_all(paths, skip_broken, cache_limit, instead), ""
+        else:
+            cached = cached_arrays(
+                "images",
+                paths,
+                lambda: _decode_all(paths, skip_broken, cache_limit, instead),
+                cache_dir=cache_dir,
+                salt=f"skip_broken={skip_broken}",
+            )
+            arrays, note = dict(cached.arrays), cached.note
     except _TooLarge as large:
         kept = tuple(paths[i] for i in large.good)
         return ReadFiles(PathImages(kept), large.good, _skipped(paths, large.good))
-    good = np.asarray(cached.arrays["good"])
-    notes = _skipped(paths, good) + ((cached.note,) if cached.note else ())
-    return ReadFiles(_as_images(cached.arrays), good, notes)
+    good = np.asarray(arrays["good"])
+    notes = _skipped(paths, good) + ((note,) if note else ())
+    return ReadFiles(_as_images(arrays), good, notes)
 
 
 def _size(path: Path) -> int:

@@ -68,7 +68,7 @@ def export_run(
 
     Args:
         run: A run with at least one finished epoch.
-        out: A new or empty folder, or one of an earlier export.
+        out: A new or empty folder, or one of an earlier export of the same recipe.
         data: Folder of the published data sets.
         int8: Also model.int8.onnx, calibrated on training faces; it stands for the other where it loses no
             more than `MAX_LOSS_POINTS` points on the validation part.
@@ -81,6 +81,7 @@ def export_run(
     """
     out = Path(out)
     _check_folder(run, out)
+    lost = (out / INT8).is_file() and not int8
     kind = run.recipe.learner.name
     if int8 and kind not in NETS:
         raise RecipeError(
@@ -92,6 +93,8 @@ def export_run(
     say("model.onnx")
     artifact = ensure_artifact(run)
     card, notes = replace(artifact.card, int8={}, weights={}), []
+    if lost:
+        notes.append(f"{INT8} of the earlier export was removed; --int8 makes it anew")
     plain = read_model(artifact.folder / MODEL, card.model_sha256)
     faces = _faces(run, data, needed=int8)
     val = None if faces is None else faces.where("val")
@@ -208,6 +211,16 @@ def _check_folder(run: Run, out: Path) -> None:
         raise RunError(f"{out} exists and is not a folder", "name another folder")
     if out.is_dir() and any(out.iterdir()) and not (out / CARD).is_file() and not (out / MODEL).is_file():
         raise RunError(f"{out} holds files that are no exported model", "name a new or an empty folder")
+    if (out / CARD).is_file() and (name := _card_name(out / CARD)) not in ("", run.recipe.id):
+        raise RunError(f"{out} holds the model of '{name}'", "name a new or an empty folder")
+
+
+def _card_name(path: Path) -> str:
+    """Whose model lies there; "" where the card is broken, and may be replaced."""
+    try:
+        return Card.load(path).name
+    except RunError:
+        return ""
 
 
 def _faces(run: Run, data: Path | None, needed: bool) -> FaceSet | None:

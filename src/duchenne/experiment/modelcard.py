@@ -160,7 +160,7 @@ def _model(run: Run, card: Card, folder: Path) -> str:
     rows.append(f"- Input: {Preprocess.from_json(card.preprocess).describe()}")
     for output in card.outputs:
         sure = "one of" if output.kind == "single" else "each by itself"
-        rows.append(f"- Output `{output.name}`, {sure}: {', '.join(output.labels)}.")
+        rows.append(f"- Output `{output.name}`, {sure}: {_plain(', '.join(output.labels))}.")
     about = {
         MODEL: "float32; says in its metadata all that is needed to use it",
         INT8: "8-bit weights and activations",
@@ -359,8 +359,13 @@ def _provenance(card: Card) -> str:
 def _table(head: list[str], rows: Iterable[list[str]]) -> str:
     lines = ["| " + " | ".join(head) + " |", "|" + " --- |" * len(head)]
     return "\n".join(
-        [*lines, *("| " + " | ".join(c.replace("|", "\\|") for c in row) + " |" for row in rows)]
+        [*lines, *("| " + " | ".join(_plain(c).replace("|", "\\|") for c in row) + " |" for row in rows)]
     )
+
+
+def _plain(text: str) -> str:
+    """The text so that no label becomes a tag: Markdown lets HTML through."""
+    return text.replace("<", "&lt;")
 
 
 def _percent(share: float | None) -> str:

@@ -73,7 +73,7 @@ def now() -> str:
 
 def folder_name(name: str) -> str:
     """A name that stays within the runs folder. Raises RecipeError."""
-    if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name or name.startswith("."):
+    if name in ("", ".", "..") or "/" in name or "\\" in name or not name.isprintable() or name[0] == ".":
         raise RecipeError(
             f"--name {name!r} is not a plain folder name", "--runs DIR says in which folder runs lie"
         )

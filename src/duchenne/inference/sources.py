@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ..datasets.decode import SUFFIXES, UNREAD_SUFFIXES, decode_opened
+from ..datasets.decode import MAX_PIXELS, SUFFIXES, UNREAD_SUFFIXES, decode_opened
 from ..errors import DataError
 
 # More bytes than the largest image that is decoded: 64 million pixels of three bytes.
@@ -50,6 +50,10 @@ def as_source(
         return image
     if isinstance(image, (str, Path)):
         return Source(str(image), Path(image))
+    if isinstance(image, np.ndarray) and image.ndim in (2, 3):
+        height, width = image.shape[:2]
+        if height * width > MAX_PIXELS:  # before it is copied
+            return Source(None, error=f"the image is too large: {width}x{height}")
     if isinstance(image, (bytes, np.ndarray)):
         return Source(None, image)
     if isinstance(image, (bytearray, memoryview)):
@@ -176,7 +180,11 @@ def _file(path: str) -> Source:
         return Source(path, Path(path))
     if os.path.islink(path) and not os.path.exists(path):
         return Source(path, error=f"{path} is a link that leads to no file")
-    if not os.path.exists(path):
+    try:
+        os.stat(path)
+    except PermissionError as error:
+        return Source(path, error=f"{path} cannot be read: {error.strerror}")
+    except (OSError, ValueError):
         return Source(path, error=f"{path or repr(path)} does not exist")
     try:
         with open(path, "rb", opener=_at_once) as pipe:
