@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import threading
 import warnings
 from pathlib import Path
@@ -109,7 +110,8 @@ def _label(source: Path | bytes, name: str) -> str:
 
 def _open(source: Path | bytes, label: str, max_pixels: int) -> Image.Image:
     """Read the header and refuse what is too large."""
-    if isinstance(source, Path) and source.exists() and not (source.is_file() or source.is_dir()):
+    # Of os.path: a Path raises where a folder above it may not be entered.
+    if isinstance(source, Path) and os.path.exists(source) and not _is_file_or_folder(source):
         raise DataError(f"{label} is not a regular file")  # a pipe would be waited for
     try:
         with _WARNINGS, warnings.catch_warnings():
@@ -136,6 +138,10 @@ def _open(source: Path | bytes, label: str, max_pixels: int) -> Image.Image:
         image.close()
         raise
     return image
+
+
+def _is_file_or_folder(path: Path) -> bool:
+    return os.path.isfile(path) or os.path.isdir(path)
 
 
 def _check_size(image: Image.Image, label: str, max_pixels: int) -> None:

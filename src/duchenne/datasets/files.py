@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +103,7 @@ def read_files(
         if sum(_size(p) for p in paths) > cache_limit:
             # Compressed, they are over the limit already: not worth hashing.
             raise _TooLarge(_check_headers(paths, skip_broken, instead)[0])
-        if not all(p.is_file() for p in paths):  # what is no file has no content to know it again by
+        if not all(map(os.path.isfile, paths)):  # what is no file has no content to know it again by
             arrays, note = _decode_all(paths, skip_broken, cache_limit, instead), ""
         else:
             cached = cached_arrays(

@@ -129,7 +129,7 @@ class VideoFile:
         # No two frames are told apart by less than the shortest time between them.
         self._every, self._asked, self._max_pixels = every, min(fps, _MOST_FPS), max_pixels
         try:
-            if self.path.exists() and not (self.path.is_file() or self.path.is_dir()):
+            if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
                 raise DataError(f"{path} is not a regular file")  # a pipe would be waited for
             opened = self.path.open("rb")
         except ValueError:  # a zero byte, or a half of a surrogate pair

@@ -55,7 +55,7 @@ def read_yunet(path: Path) -> bytes:
     Raises:
         RunError: It is missing, or another file than the one that was measured.
     """
-    if path.exists() and not path.is_file():  # a pipe would be waited for
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
         raise RunError(f"the face detector {path} is not a file", f"unset ${VARIABLE}, or name a file")
     try:
         with path.open("rb") as file:
