@@ -157,7 +157,7 @@ def test_an_array_beyond_the_limit_is_refused_before_it_is_copied(model: Path) -
 @pytest.mark.parametrize("opens", [YuNet, VideoFile])
 def test_a_pipe_in_a_files_place_is_not_waited_for(opens: Callable[[Path], Any], tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises((RunError, DataError), match=r"pipe is not a (regular )?file"):
+    with pytest.raises((RunError, DataError), match="pipe is not a regular file"):
         opens(tmp_path / "pipe")
 
 

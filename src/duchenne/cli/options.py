@@ -44,12 +44,12 @@ def some_number(value: float | None) -> float | None:
     return value
 
 
-TimeLimit = Annotated[
-    float | None,
-    typer.Option(
-        min=0, metavar="MINUTES", help="Stop at the end of an epoch, resumable.", callback=some_number
-    ),
-]
+def minutes(help: str) -> Any:
+    """The option of a limit of time."""
+    return typer.Option(min=0, metavar="MINUTES", help=help, callback=some_number)
+
+
+TimeLimit = Annotated[float | None, minutes("Stop at the end of an epoch, resumable.")]
 ModelName = Annotated[
     str | None,
     typer.Option(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .model import RUNS
-from .options import Accelerator, AsJson, DataDir, Devices, RunsDir, print_json, some_number
+from .options import Accelerator, AsJson, DataDir, Devices, RunsDir, minutes, print_json
 
 if TYPE_CHECKING:
     from ..experiment import Run
@@ -24,12 +24,7 @@ def reproduce_command(
     data: DataDir = None,
     runs: RunsDir = RUNS,
     seeds: Annotated[int, typer.Option(min=1, help="Trainings per recipe.")] = 1,
-    time_limit: Annotated[
-        float | None,
-        typer.Option(
-            min=0, metavar="MINUTES", help="For all of it; 0 trains nothing more.", callback=some_number
-        ),
-    ] = None,
+    time_limit: Annotated[float | None, minutes("For all of it; 0 trains nothing more.")] = None,
     results: Annotated[Path, typer.Option(metavar="DIR", help="Gets ID.json.")] = Path("results"),
     page: Annotated[
         bool,

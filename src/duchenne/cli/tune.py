@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .model import RUNS
-from .options import Accelerator, AsJson, DataDir, Overrides, RecipeName, RunsDir, print_json, some_number
+from .options import Accelerator, AsJson, DataDir, Overrides, RecipeName, RunsDir, minutes, print_json
 
 if TYPE_CHECKING:
     from ..experiment.search import Search, Trial
@@ -44,12 +44,7 @@ def tune_command(
         str | None, typer.Option(help="none, halving or hyperband: bad trials end early.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Throw the search of that name away first.")] = False,
-    time_limit: Annotated[
-        float | None,
-        typer.Option(
-            min=0, metavar="MINUTES", help="Stop then; the same command goes on.", callback=some_number
-        ),
-    ] = None,
+    time_limit: Annotated[float | None, minutes("Stop then; the same command goes on.")] = None,
     stack: Annotated[
         bool, typer.Option("--stack", help="Train many small nets of learner scratch at once.")
     ] = False,

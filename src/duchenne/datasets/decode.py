@@ -110,9 +110,8 @@ def _label(source: Path | bytes, name: str) -> str:
 
 def _open(source: Path | bytes, label: str, max_pixels: int) -> Image.Image:
     """Read the header and refuse what is too large."""
-    # Of os.path: a Path raises where a folder above it may not be entered.
-    if isinstance(source, Path) and os.path.exists(source) and not _is_file_or_folder(source):
-        raise DataError(f"{label} is not a regular file")  # a pipe would be waited for
+    if isinstance(source, Path) and is_irregular(source):
+        raise DataError(f"{label} is not a regular file")
     try:
         with _WARNINGS, warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -140,8 +139,10 @@ def _open(source: Path | bytes, label: str, max_pixels: int) -> Image.Image:
     return image
 
 
-def _is_file_or_folder(path: Path) -> bool:
-    return os.path.isfile(path) or os.path.isdir(path)
+def is_irregular(path: Path | str) -> bool:
+    """Whether it is there and neither a file nor a folder: a pipe or a device, which would be waited for."""
+    # Of os.path: a Path raises where a folder above it may not be entered.
+    return os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path))
 
 
 def _check_size(image: Image.Image, label: str, max_pixels: int) -> None:

@@ -81,7 +81,6 @@ def export_run(
     """
     out = Path(out)
     _check_folder(run, out)
-    lost = (out / INT8).is_file() and not int8
     kind = run.recipe.learner.name
     if int8 and kind not in NETS:
         raise RecipeError(
@@ -93,7 +92,7 @@ def export_run(
     say("model.onnx")
     artifact = ensure_artifact(run)
     card, notes = replace(artifact.card, int8={}, weights={}), []
-    if lost:
+    if (out / INT8).is_file() and not int8:
         notes.append(f"{INT8} of the earlier export was removed; --int8 makes it anew")
     plain = read_model(artifact.folder / MODEL, card.model_sha256)
     faces = _faces(run, data, needed=int8)

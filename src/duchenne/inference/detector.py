@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from ..errors import RecipeError, did_you_mean
 from .cascade import Cascade
@@ -19,8 +19,16 @@ def _auto(min_face: int, meanwhile: Meanwhile = nothing) -> FaceFinder:
     return YuNet(None, min_face, meanwhile) if has_yunet() else Cascade(min_face, meanwhile)
 
 
+class MakesFinder(Protocol):
+    """Makes a finder."""
+
+    def __call__(self, min_face: int, meanwhile: Meanwhile = ...) -> FaceFinder:
+        """Of faces of a least side in pixels, with what is to go on beside a search."""
+        ...
+
+
 # Name -> finder for a least side of faces in pixels, and for what is to go on beside a search.
-FINDERS: dict[str, Callable[..., FaceFinder]] = {
+FINDERS: dict[str, MakesFinder] = {
     "auto": _auto,  # YuNet where its file is there, else the cascade
     "yunet": lambda min_face, meanwhile=nothing: YuNet(None, min_face, meanwhile),
     "cascade": Cascade,

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from ..datasets.decode import MAX_PIXELS, SUFFIXES, UNREAD_SUFFIXES, decode_opened
+from ..datasets.decode import MAX_PIXELS, SUFFIXES, UNREAD_SUFFIXES, decode_opened, is_irregular
 from ..errors import DataError
 
 # More bytes than the largest image that is decoded: 64 million pixels of three bytes.
@@ -254,6 +254,6 @@ def _folder(top: str, suffixes: frozenset[str]) -> Iterator[Source]:
 
 def _entry(path: str) -> Source:
     """A file met in a folder: a pipe or a device there would never end."""
-    if os.path.exists(path) and not os.path.isfile(path):
+    if is_irregular(path):
         return Source(path, error=f"{path} is not a regular file")
     return _file(path)

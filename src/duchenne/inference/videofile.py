@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from ..datasets.decode import MAX_PIXELS
+from ..datasets.decode import MAX_PIXELS, is_irregular
 from ..errors import DataError, RecipeError
 from .editlist import edited_seconds
 from .sources import Source
@@ -129,8 +129,8 @@ class VideoFile:
         # No two frames are told apart by less than the shortest time between them.
         self._every, self._asked, self._max_pixels = every, min(fps, _MOST_FPS), max_pixels
         try:
-            if os.path.exists(path) and not (os.path.isfile(path) or os.path.isdir(path)):
-                raise DataError(f"{path} is not a regular file")  # a pipe would be waited for
+            if is_irregular(path):
+                raise DataError(f"{path} is not a regular file")
             opened = self.path.open("rb")
         except ValueError:  # a zero byte, or a half of a surrogate pair
             raise DataError(f"{str(path)!r} is no file's name") from None

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..datasets.cache import cache_root
+from ..datasets.decode import is_irregular
 from ..errors import RunError
 from .align import YUNET_MARGIN, crop_by_box, crop_by_eyes
 from .faces import FoundFace, Meanwhile, agreed, clipped, in_order, nothing
@@ -55,8 +56,10 @@ def read_yunet(path: Path) -> bytes:
     Raises:
         RunError: It is missing, or another file than the one that was measured.
     """
-    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
-        raise RunError(f"the face detector {path} is not a file", f"unset ${VARIABLE}, or name a file")
+    if is_irregular(path):
+        raise RunError(
+            f"the face detector {path} is not a regular file", f"unset ${VARIABLE}, or name a file"
+        )
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
